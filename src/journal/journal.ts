@@ -1,0 +1,185 @@
+import { type Clock, faultPoint, Problem } from '#base';
+import type { Db, Tx } from '#storage';
+import {
+  checkDraft,
+  commitTo,
+  commitmentOf,
+  type Draft,
+  type Fact,
+  type FactDefinition,
+  leafBytes,
+  privatePart,
+} from './fact.ts';
+import { createFollowers, type Follower, type FollowOptions } from './follow.ts';
+import { migrations } from './migrations.ts';
+import type { ModuleDefinition } from './module.ts';
+import { findRow, type FullRow, insertFact, readHead, selectRows, streamHead, toFact } from './store.ts';
+
+export interface FactQuery {
+  after?: number;
+  before?: number;
+  types?: readonly string[];
+  stream?: string;
+  subject?: string;
+  principal?: string;
+  newestFirst?: boolean;
+  limit: number;
+}
+
+/** A last look inside the fact's own transaction; throw a `Problem` to refuse and undo. */
+export type Guard = (tx: Tx) => Promise<void>;
+
+export interface Journal {
+  /** Appends the fact and applies it to the tables in one transaction. When it resolves, both are on the disk. */
+  record<P>(draft: Draft<P> & { guard?: Guard }): Promise<Fact<P>>;
+  /** Several facts, all of them or none. */
+  recordAll(drafts: readonly Draft[], guard?: Guard): Promise<Fact[]>;
+  find(number: number): Promise<Fact | undefined>;
+  byStream(stream: string): Promise<Fact[]>;
+  read(query: FactQuery): Promise<Fact[]>;
+  /** Number of the newest fact; 0 when there is none. */
+  head(): Promise<number>;
+  /** The exact leaf bytes of facts `from`…`from + count − 1`, as far as they exist. */
+  leaves(from: number, count: number): Promise<Buffer[]>;
+  leaf(number: number): Promise<Buffer>;
+  /** Does the stored payload still open the fact's commitment? */
+  commitmentHolds(number: number): Promise<'holds' | 'broken' | 'erased' | 'missing'>;
+  /** Calls `wake` after every commit that added facts. Returns how to stop. */
+  onCommit(wake: () => void): () => void;
+  follow(options: FollowOptions): Follower;
+  /** Resolves when every follower has handled every fact there is. */
+  idle(): Promise<void>;
+  /** Stops the followers and waits for what they are doing. */
+  close(): Promise<void>;
+}
+
+const STREAM_FACTS_MAX = 100_000;
+
+/** Opens the journal over a database and brings every module's tables up to date. */
+export async function createJournal({
+  db,
+  clock,
+  modules,
+}: {
+  db: Db;
+  clock: Clock;
+  modules: readonly ModuleDefinition[];
+}): Promise<Journal> {
+  const known = factsByName(modules);
+  await db.migrate([
+    { module: 'journal', migrations },
+    ...modules.map(({ name, migrations: own }) => ({ module: name, migrations: own })),
+  ]);
+  const appliers = new Map(modules.flatMap((module) => Object.entries(module.apply)));
+  const wakes = new Set<() => void>();
+
+  async function append(tx: Tx, draft: Draft, payload: unknown): Promise<Fact> {
+    const before = await streamHead(tx, draft.stream);
+    if (draft.expectSeq !== undefined && draft.expectSeq !== (before?.seq ?? 0)) throw streamMoved(draft.stream);
+    const privateText = privatePart(payload, draft.actor.origin);
+    const { salt, commitment } = commitTo(privateText);
+    const row = {
+      number: (await readHead(tx)) + 1,
+      stream: draft.stream,
+      seq: (before?.seq ?? 0) + 1,
+      previous: before?.number ?? null,
+      type: draft.fact.type,
+      version: draft.fact.version,
+      at: clock.now(),
+      principal: draft.actor.principal,
+      subject: draft.subject ?? null,
+      commitment,
+    };
+    await insertFact(tx, row, privateText, salt);
+    const fact = toFact({ ...row, private: privateText, salt });
+    await appliers.get(fact.type)?.(tx, fact);
+    return fact;
+  }
+
+  async function recordAll(drafts: readonly Draft[], guard?: Guard): Promise<Fact[]> {
+    const payloads = drafts.map((draft) => {
+      if (known.get(`${draft.fact.type}@${draft.fact.version}`) === undefined) {
+        throw new TypeError(`journal: no module declares the fact ${draft.fact.type}@${draft.fact.version}`);
+      }
+      return checkDraft(draft);
+    });
+    faultPoint('journal.before_record');
+    const facts = await db.write(async (tx) => {
+      await guard?.(tx);
+      const made: Fact[] = [];
+      for (const [index, draft] of drafts.entries()) made.push(await append(tx, draft, payloads[index]));
+      return made;
+    });
+    faultPoint('journal.after_record');
+    for (const wake of wakes) wake();
+    return facts;
+  }
+
+  async function leaves(from: number, count: number): Promise<Buffer[]> {
+    const rows = await selectRows(db, { after: from - 1, until: from + count - 1, limit: count });
+    return rows.map((row) => leafBytes(row));
+  }
+
+  const journal: Omit<Journal, 'follow' | 'idle' | 'close'> = {
+    async record<P>({ guard, ...draft }: Draft<P> & { guard?: Guard }) {
+      return (await recordAll([draft as Draft], guard))[0] as Fact<P>;
+    },
+    recordAll,
+    async find(number) {
+      const row = await findRow(db, number);
+      return row && toFact(row);
+    },
+    byStream: async (stream) => (await selectRows(db, { stream, limit: STREAM_FACTS_MAX })).map(toFact),
+    read: async (query) => (await selectRows(db, query)).map(toFact),
+    head: () => readHead(db),
+    leaves,
+    async leaf(number) {
+      const [bytes] = await leaves(number, 1);
+      if (!bytes) throw noFact(number);
+      return bytes;
+    },
+    commitmentHolds: async (number) => holds(await findRow(db, number)),
+    onCommit(wake) {
+      wakes.add(wake);
+      return () => wakes.delete(wake);
+    },
+  };
+  return { ...journal, ...createFollowers({ db, journal }) };
+}
+
+export function holds(row: FullRow | undefined): 'holds' | 'broken' | 'erased' | 'missing' {
+  if (!row) return 'missing';
+  if (row.private === null || row.salt === null) return 'erased';
+  return commitmentOf(row.salt, row.private).equals(row.commitment) ? 'holds' : 'broken';
+}
+
+function factsByName(modules: readonly ModuleDefinition[]): Map<string, FactDefinition> {
+  const known = new Map<string, FactDefinition>();
+  for (const module of modules) {
+    for (const definition of module.facts as readonly FactDefinition[]) {
+      const name = `${definition.type}@${definition.version}`;
+      if (known.has(name)) throw new TypeError(`journal: the fact ${name} is declared twice`);
+      if (!definition.type.startsWith(`${module.name}.`))
+        throw new TypeError(`journal: ${name} is not ${module.name}'s`);
+      known.set(name, definition);
+    }
+  }
+  return known;
+}
+
+const streamMoved = (stream: string) =>
+  new Problem({
+    code: 'journal.stream_moved',
+    kind: 'conflict',
+    message: 'Something else changed this at the same moment.',
+    hint: 'Look at the newest state and repeat the request.',
+    details: { stream },
+  });
+
+const noFact = (number: number) =>
+  new Problem({
+    code: 'journal.fact_not_found',
+    kind: 'not_found',
+    message: `There is no fact number ${number}.`,
+    hint: 'List the facts with waybill ledger status to see how many there are.',
+  });

@@ -1,0 +1,15 @@
+import type { Migration, Tx } from '#storage';
+import type { Fact, FactDefinition } from './fact.ts';
+
+/** Fact → rows. Runs inside the fact's transaction and again at every rebuild, so it knows nothing but the fact. */
+// eslint-disable-next-line typescript/no-explicit-any -- an applier names its own payload type
+export type Apply = (tx: Tx, fact: Fact<any>) => Promise<void>;
+
+/** What a module brings to the journal: its tables, the facts it writes and how they become rows. */
+export interface ModuleDefinition {
+  readonly name: string;
+  readonly migrations: readonly Migration[];
+  readonly facts: readonly FactDefinition<never>[] | readonly FactDefinition[];
+  /** By fact type; one function reads every version of its type. */
+  readonly apply: Readonly<Record<string, Apply>>;
+}

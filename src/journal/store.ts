@@ -1,0 +1,141 @@
+import type { Kysely, Selectable } from 'kysely';
+import type { Db, Tx } from '#storage';
+import type { Digest } from '#base';
+import type { Fact, Origin } from './fact.ts';
+
+interface FactTable {
+  number: number;
+  stream: string;
+  seq: number;
+  previous: number | null;
+  type: string;
+  version: number;
+  at: number;
+  principal: string;
+  subject: string | null;
+  commitment: Uint8Array;
+}
+
+interface PayloadTable {
+  number: number;
+  private: string;
+  salt: Uint8Array;
+}
+
+interface Tables {
+  journal_fact: FactTable;
+  journal_payload: PayloadTable;
+  journal_scratch_cursor: { name: string; number: number };
+}
+
+export type FactRow = Selectable<FactTable>;
+/** A fact row with what its commitment was made from; `private` is null once erased. */
+export type FullRow = FactRow & { private: string | null; salt: Uint8Array | null };
+
+export async function headNumber(db: Kysely<Tables>): Promise<number> {
+  const row = await db
+    .selectFrom('journal_fact')
+    .select((eb) => eb.fn.max('number').as('number'))
+    .executeTakeFirst();
+  return Number(row?.number ?? 0);
+}
+
+export async function streamHead(tx: Tx, stream: string): Promise<{ seq: number; number: number } | undefined> {
+  return await tx
+    .as<Tables>()
+    .selectFrom('journal_fact')
+    .select(['seq', 'number'])
+    .where('stream', '=', stream)
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+export async function insertFact(tx: Tx, row: FactRow, privateText: string, salt: Uint8Array): Promise<void> {
+  await tx.as<Tables>().insertInto('journal_fact').values(row).execute();
+  await tx
+    .as<Tables>()
+    .insertInto('journal_payload')
+    .values({ number: row.number, private: privateText, salt })
+    .execute();
+}
+
+export async function readHead(from: Db | Tx): Promise<number> {
+  return await headNumber('as' in from ? from.as<Tables>() : from.read<Tables>());
+}
+
+export interface RowFilter {
+  after?: number;
+  until?: number;
+  types?: readonly string[] | undefined;
+  stream?: string;
+  subject?: string;
+  principal?: string;
+  newestFirst?: boolean;
+  before?: number;
+  limit: number;
+}
+
+export async function selectRows(db: Db, filter: RowFilter): Promise<FullRow[]> {
+  let query = db
+    .read<Tables>()
+    .selectFrom('journal_fact')
+    .leftJoin('journal_payload', 'journal_payload.number', 'journal_fact.number')
+    .selectAll('journal_fact')
+    .select(['journal_payload.private as private', 'journal_payload.salt as salt']);
+  if (filter.after !== undefined) query = query.where('journal_fact.number', '>', filter.after);
+  if (filter.until !== undefined) query = query.where('journal_fact.number', '<=', filter.until);
+  if (filter.before !== undefined) query = query.where('journal_fact.number', '<', filter.before);
+  if (filter.types) query = query.where('journal_fact.type', 'in', filter.types);
+  if (filter.stream !== undefined) query = query.where('journal_fact.stream', '=', filter.stream);
+  if (filter.subject !== undefined) query = query.where('journal_fact.subject', '=', filter.subject);
+  if (filter.principal !== undefined) query = query.where('journal_fact.principal', '=', filter.principal);
+  return await query
+    .orderBy('journal_fact.number', filter.newestFirst ? 'desc' : 'asc')
+    .limit(filter.limit)
+    .execute();
+}
+
+export async function findRow(db: Db, number: number): Promise<FullRow | undefined> {
+  return (await selectRows(db, { after: number - 1, until: number, limit: 1 }))[0];
+}
+
+export function toFact(row: FullRow): Fact {
+  const parts =
+    row.private === null
+      ? { origin: { kind: 'system' } as Origin, payload: null }
+      : (JSON.parse(row.private) as { origin: Origin; payload: unknown });
+  return {
+    number: row.number,
+    stream: row.stream,
+    seq: row.seq,
+    previous: row.previous,
+    type: row.type,
+    version: row.version,
+    at: row.at,
+    actor: { principal: row.principal, origin: parts.origin },
+    subject: row.subject as Digest | null,
+    payload: parts.payload,
+  };
+}
+
+export async function readCursor(db: Db, name: string): Promise<number> {
+  const row = await db
+    .read<Tables>()
+    .selectFrom('journal_scratch_cursor')
+    .select('number')
+    .where('name', '=', name)
+    .executeTakeFirst();
+  return row?.number ?? 0;
+}
+
+export async function writeCursor(db: Db, name: string, number: number): Promise<void> {
+  await db.write(async (tx) => {
+    await tx
+      .as<Tables>()
+      .insertInto('journal_scratch_cursor')
+      .values({ name, number })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ number }))
+      .execute();
+  });
+}

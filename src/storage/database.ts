@@ -1,0 +1,133 @@
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
+import { Kysely, sql, SqliteDialect } from 'kysely';
+import { ensureDirectory } from './files.ts';
+import { dirname } from 'node:path';
+import { migrate, type ModuleMigrations } from './migrate.ts';
+
+/** Part of a transaction: what is written here is committed together with the fact, or not at all. */
+export interface Tx {
+  as<T>(): Kysely<T>;
+}
+
+export interface Db {
+  readonly kind: 'sqlite';
+  /** Committed state. `T` is the caller's own view of its own tables. */
+  read<T>(): Kysely<T>;
+  /**
+   * Runs `work` in the one writer, in a savepoint of its own: if it throws, only its own writes are undone.
+   * Whatever waits while a commit runs shares the next one. Resolves after that commit is on the disk.
+   */
+  write<R>(work: (tx: Tx) => Promise<R>): Promise<R>;
+  migrate(modules: readonly ModuleMigrations[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Bounds how long the first request of a batch waits for the last one. */
+const BATCH_MAX = 256;
+const STATEMENTS_CACHED_MAX = 512;
+
+interface Pending {
+  work: (tx: Tx) => Promise<unknown>;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Opens (creating it) an embedded database: WAL, `synchronous=FULL`, one writer connection and one for reading. */
+export async function openDatabase({ path }: { path: string }): Promise<Db> {
+  if (path !== ':memory:') await ensureDirectory(dirname(path));
+  const writerConnection = connect(path);
+  const writer = kyselyOver(writerConnection);
+  // An in-memory database is private to its connection, so there both sides share one.
+  const reader = path === ':memory:' ? writer : kyselyOver(connect(path, true));
+  const queue: Pending[] = [];
+  let running: Promise<void> | undefined;
+  let closed = false;
+
+  async function drain(): Promise<void> {
+    while (queue.length > 0) await commitBatch(writer, queue.splice(0, BATCH_MAX));
+    running = undefined;
+  }
+
+  return {
+    kind: 'sqlite',
+    read: <T>() => reader as unknown as Kysely<T>,
+    write<R>(work: (tx: Tx) => Promise<R>): Promise<R> {
+      if (closed) return Promise.reject(new Error('the database is closed'));
+      return new Promise<R>((resolve, reject) => {
+        queue.push({ work, resolve: resolve as (value: unknown) => void, reject });
+        // Started a turn later, so that requests of the same turn share the first commit as well.
+        running ??= Promise.resolve().then(drain);
+      });
+    },
+    migrate: (modules) => migrate(writer, modules),
+    async close() {
+      closed = true;
+      await running;
+      if (reader !== writer) await reader.destroy();
+      await writer.destroy();
+    },
+  };
+}
+
+async function commitBatch(writer: Kysely<unknown>, batch: readonly Pending[]): Promise<void> {
+  const tx: Tx = { as: <T>() => writer as unknown as Kysely<T> };
+  const outcomes: (() => void)[] = [];
+  try {
+    await sql`begin immediate`.execute(writer);
+    for (const { work, resolve, reject } of batch) {
+      await sql`savepoint one_request`.execute(writer);
+      try {
+        const value = await work(tx);
+        outcomes.push(() => resolve(value));
+      } catch (error) {
+        await sql`rollback to one_request`.execute(writer);
+        outcomes.push(() => reject(error));
+      }
+      await sql`release one_request`.execute(writer);
+    }
+    await sql`commit`.execute(writer);
+  } catch (error) {
+    // The commit itself failed: nobody was told yes, so nobody may believe it.
+    await sql`rollback`.execute(writer).catch(() => undefined);
+    for (const { reject } of batch) reject(error);
+    return;
+  }
+  for (const outcome of outcomes) outcome();
+}
+
+function connect(path: string, readOnly = false): DatabaseSync {
+  const connection = new DatabaseSync(path, { readOnly, enableForeignKeyConstraints: true });
+  if (!readOnly) connection.exec('pragma journal_mode = wal; pragma synchronous = full');
+  connection.exec('pragma busy_timeout = 5000; pragma cache_size = -65536; pragma temp_store = memory');
+  return connection;
+}
+
+/** Kysely speaks to SQLite through the small interface of its SQLite dialect; this fits `node:sqlite` to it. */
+function kyselyOver(connection: DatabaseSync): Kysely<unknown> {
+  const statements = new Map<string, StatementSync>();
+  function prepare(text: string): StatementSync {
+    const cached = statements.get(text);
+    if (cached) return cached;
+    if (statements.size >= STATEMENTS_CACHED_MAX) statements.clear();
+    const statement = connection.prepare(text);
+    statements.set(text, statement);
+    return statement;
+  }
+  return new Kysely<unknown>({
+    dialect: new SqliteDialect({
+      database: {
+        close: () => connection.close(),
+        prepare(text: string) {
+          const statement = prepare(text);
+          const bind = (parameters: readonly unknown[]) => parameters as SQLInputValue[];
+          return {
+            reader: statement.columns().length > 0,
+            all: (parameters: readonly unknown[]) => statement.all(...bind(parameters)),
+            run: (parameters: readonly unknown[]) => statement.run(...bind(parameters)),
+            iterate: (parameters: readonly unknown[]) => statement.iterate(...bind(parameters)),
+          };
+        },
+      },
+    }),
+  });
+}
