@@ -1,0 +1,30 @@
+/**
+ * ledger: tamper-evident logs (C2SP tlog-tiles) over what the other modules record.
+ * Guarantees: entries and tiles are durable before the checkpoint that covers them is signed, and that is durable
+ * before anyone sees it; no size is ever signed with two roots, no smaller size after a larger one; a log that
+ * contradicts its own signature or its source does not go on. Everything needed to verify works offline.
+ */
+export { type AuditProgress, type LogAudit } from './audit.ts';
+export { MAX_ENTRY_BYTES } from './bundle.ts';
+export {
+  type Checkpoint,
+  openCheckpoint,
+  parseCheckpoint,
+  renderCheckpoint,
+  type SignedCheckpoint,
+} from './checkpoint.ts';
+export { emptyRoot, type Hash, hashBase64, hashBytes, hashFromBase64, hashHex, leafHash, nodeHash } from './hash.ts';
+export { openNote, parseNote, renderNote } from './note.ts';
+export { type ConsistencyProof, type InclusionProof, verifyConsistency, verifyInclusion } from './proof.ts';
+export { type LeafSource, type SourceName } from './source.ts';
+export { openTileLog, type TileLog, type TileLogOptions } from './tilelog.ts';
+export { parseTlogProof, renderTlogProof, type TlogProof, verifyTlogProof } from './tlogproof.ts';
+export {
+  createNoteSigner,
+  createNoteVerifier,
+  type KeySigner,
+  type NoteSigner,
+  type NoteVerifier,
+  parseVkey,
+  signNote,
+} from './vkey.ts';

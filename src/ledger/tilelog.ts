@@ -1,0 +1,199 @@
+import type { Clock, Verdict } from '#base';
+import { faultPoint, Problem } from '#base';
+import { auditLog } from './audit.ts';
+import type { AuditProgress, LogAudit } from './audit.ts';
+import { renderCheckpoint } from './checkpoint.ts';
+import type { SignedCheckpoint } from './checkpoint.ts';
+import { growEdge } from './edge.ts';
+import type { Edge } from './edge.ts';
+import { logFiles } from './files.ts';
+import { emptyRoot } from './hash.ts';
+import type { Hash } from './hash.ts';
+import { openHistory } from './history.ts';
+import { closed, empty, readOnly, rolledBack, stopped } from './problems.ts';
+import type { ConsistencyProof, InclusionProof } from './proof.ts';
+import { createLogReader } from './reader.ts';
+import { compareEdgeFiles, recoverEdge, tidyPartials } from './recover.ts';
+import { createSchedule } from './schedule.ts';
+import { entriesSource } from './source.ts';
+import type { LeafSource, SourceName } from './source.ts';
+import { TILE_WIDTH } from './tile.ts';
+import { rangeRoot } from './tree.ts';
+import type { NoteSigner, NoteVerifier } from './vkey.ts';
+import { signNote } from './vkey.ts';
+
+export interface TileLogOptions {
+  dir: string;
+  /** First line of every checkpoint. */
+  origin: string;
+  signer: NoteSigner;
+  source: LeafSource;
+  clock: Clock;
+  /** Checkpoints are at least this far apart unless somebody waits for one. */
+  minIntervalMs?: number;
+  /** 'read': never writes and never refuses; for verify and trace when a log must not go on. */
+  access?: 'read' | 'write';
+  /** How `verify` speaks of the source. */
+  sourceName?: SourceName;
+  onPublished?: (checkpoint: SignedCheckpoint) => void;
+}
+
+/** A C2SP tlog-tiles log on disk. Nobody sees a checkpoint whose entries and tiles are not durable. */
+export interface TileLog {
+  readonly origin: string;
+  readonly verifier: NoteVerifier;
+  /** Entries covered by the newest checkpoint. */
+  size(): number;
+  /** The newest checkpoint that was exposed. */
+  checkpoint(): SignedCheckpoint;
+  /** Takes in everything the source has now and publishes; at once. */
+  publish(): Promise<SignedCheckpoint>;
+  /** The source has grown: publish soon (within minInterval; at once if somebody waits). */
+  poke(): void;
+  /** Resolves with a signed checkpoint that covers entry `index`. */
+  waitFor(index: number): Promise<SignedCheckpoint>;
+  /** The following read the disk anew each time; `ledger.damaged` if what they read does not hash to the signed root. */
+  inclusionProof(index: number, size?: number): Promise<InclusionProof>;
+  consistencyProof(oldSize: number, newSize?: number): Promise<ConsistencyProof>;
+  entry(index: number): Promise<Buffer>;
+  leafHash(index: number): Promise<Hash>;
+  /** For HTTP: bytes of `checkpoint` or of any tile or bundle that a checkpoint so far implies; undefined for any other path. */
+  tileBytes(path: string): Promise<Buffer | undefined>;
+  /** Reads and hashes everything again. */
+  verify(onProgress?: AuditProgress): Promise<Verdict>;
+  /** What `verify` judges from. With `index`, also the hashes found for that leaf. */
+  audit(options?: { index?: number; onProgress?: AuditProgress }): Promise<LogAudit>;
+  /** The checkpoint as it stands in the file now; undefined if it is missing. */
+  exposedNote(): Promise<string | undefined>;
+  close(): Promise<void>;
+}
+
+const BATCH_ENTRIES = 4096;
+
+/**
+ * Opens a log, for writing by default. `ledger.fork_detected`, `ledger.rolled_back` or `ledger.damaged` if what is
+ * on disk and the source contradict what was signed; it can then still be opened with `access: 'read'`.
+ */
+export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
+  const { dir, origin, signer, source, clock, access = 'write', minIntervalMs = 200 } = options;
+  const files = logFiles(dir);
+  const history = await openHistory(dir, access);
+  const { verifier } = signer;
+  let exposed: SignedCheckpoint | undefined;
+  let edge: Edge | undefined;
+  let failure: Problem | undefined;
+
+  try {
+    if (access === 'read') exposed = history.head();
+    else await resume();
+  } catch (error) {
+    await history.close();
+    throw error;
+  }
+
+  /** A crash may have come between record and exposure; and a new log starts with the empty tree. */
+  async function resume(): Promise<void> {
+    const recovered = await recoverEdge({ files, history, source, origin, verifier });
+    edge = recovered.edge;
+    await durably(() => tidyPartials(files, recovered.edge));
+    if (recovered.signed) await expose(recovered.signed);
+    else await signAndExpose({ origin, size: 0, root: emptyRoot });
+  }
+
+  async function signAndExpose(checkpoint: { origin: string; size: number; root: Hash }): Promise<void> {
+    const note = await signNote(renderCheckpoint(checkpoint), [signer]);
+    const signed = { ...checkpoint, note };
+    await durably(() => history.append(signed, clock.now()));
+    faultPoint('ledger.after_checkpoint');
+    await expose(signed);
+  }
+
+  async function expose(signed: SignedCheckpoint): Promise<void> {
+    if ((await files.readCheckpoint()) !== signed.note) await durably(() => files.exposeCheckpoint(signed.note));
+    exposed = signed;
+  }
+
+  /** After a failed fsync nobody knows what is on the disk: the log stops, and recovery at the next start decides. */
+  async function durably(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      failure = Problem.is(error) ? error : stopped(error);
+      throw failure;
+    }
+  }
+
+  /** Takes in one batch. True if there may be more. */
+  async function publishBatch(): Promise<boolean> {
+    if (access === 'read') throw readOnly();
+    if (failure) throw failure;
+    const before = edge as Edge;
+    const signed = current();
+    const available = await source.size();
+    if (available < signed.size) throw rolledBack(signed, available);
+    if (available === signed.size) return false;
+    const entries = await source.read(signed.size, Math.min(BATCH_ENTRIES, available - signed.size));
+    await compareEdgeFiles(files, before);
+
+    const { edge: after, files: made } = growEdge(before, entries);
+    faultPoint('ledger.before_tiles');
+    await durably(async () => {
+      for (const file of made) await files.store(file);
+    });
+    faultPoint('ledger.after_tiles');
+    await signAndExpose({ origin, size: after.range.size, root: rangeRoot(after.range) });
+    edge = after;
+
+    for (const tile of made) {
+      const width = tile.width === TILE_WIDTH ? 0 : tile.width;
+      await files.dropPartials({ ...tile, width }).catch(() => undefined);
+    }
+    return after.range.size < available;
+  }
+
+  const schedule = createSchedule({
+    minIntervalMs,
+    async publish() {
+      while (await publishBatch()) schedule.settle(current());
+      schedule.settle(current());
+      return current();
+    },
+    onSettled: (checkpoint) => options.onPublished?.(checkpoint),
+  });
+
+  function current(): SignedCheckpoint {
+    if (!exposed) throw empty();
+    return exposed;
+  }
+
+  const reader = createLogReader({ files, current });
+  const audit = (what: { index?: number; onProgress?: AuditProgress } = {}) =>
+    auditLog({
+      dir,
+      files,
+      origin,
+      verifier,
+      source,
+      checkpoint: current(),
+      sourceName: options.sourceName ?? entriesSource,
+      ...what,
+    });
+
+  return {
+    origin,
+    verifier,
+    size: () => exposed?.size ?? 0,
+    checkpoint: current,
+    publish: schedule.publish,
+    poke: schedule.poke,
+    waitFor: (index) => (index < (exposed?.size ?? 0) ? Promise.resolve(current()) : schedule.waitFor(index)),
+    ...reader,
+    audit,
+    verify: async (onProgress) => (await audit(onProgress ? { onProgress } : {})).verdict,
+    exposedNote: () => files.readCheckpoint(),
+    async close() {
+      await schedule.close(closed());
+      await history.close();
+    },
+  };
+}
