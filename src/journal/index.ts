@@ -18,5 +18,5 @@ export {
 } from './fact.ts';
 export { type Follower, type FollowOptions } from './follow.ts';
 export { createJournal, type FactQuery, type Guard, type Journal } from './journal.ts';
-export { type Apply, type ModuleDefinition } from './module.ts';
+export { type Apply, type ModuleDefinition, onFact } from './module.ts';
 export { rebuildAndCompare } from './rebuild.ts';

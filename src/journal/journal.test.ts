@@ -169,4 +169,3 @@ test('after closing and opening, everything acknowledged is there', async () => 
     await second.close();
   });
 });
-

@@ -156,7 +156,7 @@ export function holds(row: FullRow | undefined): 'holds' | 'broken' | 'erased' |
 function factsByName(modules: readonly ModuleDefinition[]): Map<string, FactDefinition> {
   const known = new Map<string, FactDefinition>();
   for (const module of modules) {
-    for (const definition of module.facts as readonly FactDefinition[]) {
+    for (const definition of module.facts) {
       const name = `${definition.type}@${definition.version}`;
       if (known.has(name)) throw new TypeError(`journal: the fact ${name} is declared twice`);
       if (!definition.type.startsWith(`${module.name}.`))

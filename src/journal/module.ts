@@ -9,7 +9,17 @@ export type Apply = (tx: Tx, fact: Fact<any>) => Promise<void>;
 export interface ModuleDefinition {
   readonly name: string;
   readonly migrations: readonly Migration[];
-  readonly facts: readonly FactDefinition<never>[] | readonly FactDefinition[];
+  readonly facts: readonly FactDefinition[];
   /** By fact type; one function reads every version of its type. */
   readonly apply: Readonly<Record<string, Apply>>;
+}
+
+/** Ties an applier to the fact it reads, so that the payload is typed. */
+export function onFact<P>(
+  _definition: FactDefinition<P>,
+  run: (tx: Tx, payload: P, fact: Fact<P>) => Promise<unknown>,
+): Apply {
+  return async (tx, fact: Fact<P>) => {
+    await run(tx, fact.payload, fact);
+  };
 }

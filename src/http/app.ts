@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { type Clock, limits } from '#base';
+import { type Caller, parseNetworks, unauthenticated } from '#identity';
+import type { Origin } from '#journal';
+import { type Authenticator, createFailureLimit, presentedCredential, requireSameOrigin } from './credential.ts';
+import { notFound, sendProblem, toProblem } from './problem.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; `anonymous` when the request carries no credential. A wrong credential never gets here. */
+    caller: Caller;
+    origin: Origin;
+  }
+}
+
+/** The instance every route is registered on. */
+export type App = FastifyInstance<Server>;
+
+export interface AppOptions {
+  /** PEM. The server speaks TLS 1.3 and nothing else. */
+  tls: { key: string; cert: string };
+  publicUrl: string;
+  /** Networks whose hosts may talk to this listener at all; others are cut off before any credential is looked at. */
+  networks: readonly string[];
+  authenticators: readonly Authenticator[];
+  clock: Clock;
+  logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
+}
+
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 20_000;
+const HEADER_BYTES_MAX = 16 * 1024;
+const CONNECTIONS_MAX = 2_000;
+
+export function createApp(options: AppOptions): App {
+  const app = Fastify({
+    https: {
+      ...options.tls,
+      minVersion: 'TLSv1.3',
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+    },
+    // Bodies that stream set no limit on time but on size; slow headers are cut off above.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    bodyLimit: limits.jsonBodyBytes,
+    routerOptions: { maxParamLength: 300, ignoreTrailingSlash: false },
+    trustProxy: false,
+    return503OnClosing: true,
+    forceCloseConnections: true,
+    genReqId: () => `req_${randomBytes(8).toString('hex')}`,
+    logger: { level: options.logLevel, redact: ['req.headers', 'res.headers'] },
+    disableRequestLogging: true,
+  }) as unknown as App;
+  app.server.maxConnections = CONNECTIONS_MAX;
+  guardNetwork(app, options.networks);
+  identifyCallers(app, options);
+  addHeaders(app);
+  app.setErrorHandler((error, request, reply) => sendProblem(reply, toProblem(error, request)));
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, notFound()));
+  return app;
+}
+
+function guardNetwork(app: App, networks: readonly string[]): void {
+  const admits = parseNetworks(networks);
+  app.server.on('connection', (socket: Socket) => {
+    if (!admits(socket.remoteAddress)) socket.destroy();
+  });
+}
+
+function identifyCallers(app: App, { authenticators, publicUrl, clock }: AppOptions): void {
+  const failures = createFailureLimit(() => clock.now());
+  app.decorateRequest('caller');
+  app.decorateRequest('origin');
+  app.addHook('onRequest', async (request) => {
+    const address = request.socket.remoteAddress ?? '';
+    request.origin = { kind: 'http', address, requestId: request.id };
+    request.caller = anonymous(request.origin);
+    const presented = presentedCredential(request);
+    if (!presented) return;
+    failures.check(address);
+    const caller = await firstAnswer(authenticators, presented.token, request.origin);
+    if (caller === undefined) {
+      // A browser keeps an ended session's cookie; that visitor is anonymous, not an attacker.
+      if (presented.from === 'cookie') return;
+      failures.note(address);
+      throw unauthenticated();
+    }
+    if (presented.from === 'cookie') requireSameOrigin(request, publicUrl);
+    request.caller = caller;
+  });
+}
+
+async function firstAnswer(
+  authenticators: readonly Authenticator[],
+  token: string,
+  origin: Origin,
+): Promise<Caller | undefined> {
+  for (const authenticate of authenticators) {
+    const caller = await authenticate(token, origin);
+    if (caller) return caller;
+  }
+  return undefined;
+}
+
+function anonymous(origin: Origin): Caller {
+  return {
+    principal: 'anonymous',
+    kind: 'anonymous',
+    name: 'anonymous',
+    origin,
+    credential: { type: 'none', id: 'none' },
+  };
+}
+
+/** The strictest defaults; a page widens what it needs. */
+function addHeaders(app: App): void {
+  app.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
+    reply.headers({
+      'x-request-id': request.id,
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+      'referrer-policy': 'same-origin',
+      'cross-origin-resource-policy': 'same-origin',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'cache-control': 'no-store',
+    });
+  });
+}

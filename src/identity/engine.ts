@@ -1,0 +1,59 @@
+import { type Clock, Problem } from '#base';
+import type { Db } from '#storage';
+import { type Caller, decide, type Decision, type Scope } from './decision.ts';
+import { parseNetworks } from './network.ts';
+import { findPrincipal, findProject, grantsOf } from './store.ts';
+
+/** Controls that a drill may switch off, on a throw-away server, to show that its attack then succeeds. */
+export interface IdentityControls {
+  authorization: boolean;
+}
+
+export interface Engine {
+  decide(caller: Caller, permission: string, scope?: Scope): Promise<Decision>;
+  /** Throws `identity.forbidden` (or `identity.unauthenticated`) with the engine's explanation. */
+  require(caller: Caller, permission: string, scope?: Scope): Promise<void>;
+}
+
+/** The one engine every route, command and wire protocol goes through. */
+export function createEngine({ db, clock, controls }: { db: Db; clock: Clock; controls: IdentityControls }): Engine {
+  async function decideFor(caller: Caller, permission: string, scope: Scope = {}): Promise<Decision> {
+    if (!controls.authorization) return { allowed: true, permission, reasons: ['authorization is switched off'] };
+    const stored = caller.kind === 'person' || caller.kind === 'machine';
+    const principal = stored ? await findPrincipal(db, { id: caller.principal }) : undefined;
+    return decide({
+      caller,
+      permission,
+      scope,
+      active: principal?.active === true,
+      grants: stored ? await grantsOf(db, caller.principal) : [],
+      now: clock.now(),
+      inNetworks: (networks, address) => networks.length === 0 || parseNetworks(networks)(address),
+    });
+  }
+
+  return {
+    decide: decideFor,
+    async require(caller, permission, scope = {}) {
+      const decision = await decideFor(caller, permission, scope);
+      if (decision.allowed) return;
+      if (caller.kind === 'anonymous') throw unauthenticated();
+      const project = scope.project === undefined ? undefined : await findProject(db, { id: scope.project });
+      throw new Problem({
+        code: 'identity.forbidden',
+        kind: 'forbidden',
+        message: `${caller.name} may not do this: ${permission} is missing${project ? ` on the project ${project.slug}` : ''}.`,
+        hint: 'Ask an owner for a role that includes it. waybill access explain shows how the decision was made.',
+        details: { permission, reasons: decision.reasons },
+      });
+    },
+  };
+}
+
+export const unauthenticated = () =>
+  new Problem({
+    code: 'identity.unauthenticated',
+    kind: 'unauthenticated',
+    message: 'This needs a valid credential.',
+    hint: 'Sign in with an enrolment link, or send a token: Authorization: Bearer <token>.',
+  });

@@ -1,0 +1,83 @@
+/** What can be asked of the engine: `noun:verb`. A permission that is not listed here does not exist and is refused. */
+export const permissions = [
+  'instance:admin',
+  'identity:admin',
+  'project:create',
+  'project:read',
+  'project:admin',
+  'source:read',
+  'source:push',
+  'source:push-protected',
+  'source:approve',
+  'build:read',
+  'build:run',
+  'artifact:read',
+  'artifact:upload-playground',
+  'artifact:publish',
+  'release:request',
+  'release:approve',
+  'environment:admin',
+  'deploy:read',
+  'deploy:request',
+  'deploy:report',
+  'ledger:read',
+  'audit:read',
+  'runner:claim',
+] as const;
+
+export type Permission = (typeof permissions)[number];
+
+const read = ['project:read', 'source:read', 'build:read', 'artifact:read', 'deploy:read', 'ledger:read'] as const;
+
+/**
+ * The built-in roles. None holds `artifact:publish`: release repositories are written by the control plane alone, and the
+ * owner is no exception. The owner approves nothing by being owner either; `release:approve` is a role of its own.
+ */
+export const roles = {
+  owner: [
+    ...read,
+    'instance:admin',
+    'identity:admin',
+    'project:create',
+    'project:admin',
+    'environment:admin',
+    'release:request',
+    'deploy:request',
+    'audit:read',
+  ],
+  maintainer: [
+    ...read,
+    'project:admin',
+    'source:push',
+    'source:push-protected',
+    'source:approve',
+    'build:run',
+    'artifact:upload-playground',
+    'release:request',
+    'deploy:request',
+  ],
+  developer: [...read, 'source:push', 'build:run', 'artifact:upload-playground', 'release:request'],
+  'release-approver': [...read, 'release:approve'],
+  reader: [...read],
+  runner: ['runner:claim'],
+  agent: ['deploy:report', 'artifact:read', 'deploy:read'],
+} as const satisfies Record<string, readonly Permission[]>;
+
+export type Role = keyof typeof roles;
+export const roleNames = Object.keys(roles) as Role[];
+
+/** What the server's own workers may do. Nobody can log in as them: they hold no credential. */
+export const systemPermissions: readonly Permission[] = [
+  'project:read',
+  'source:read',
+  'build:read',
+  'build:run',
+  'artifact:read',
+  'artifact:publish',
+  'deploy:read',
+  'ledger:read',
+];
+
+export function isPermission(text: string): text is Permission {
+  return (permissions as readonly string[]).includes(text);
+}
