@@ -1,0 +1,13 @@
+import type { Command } from './command.ts';
+import { evidenceCommands } from './table-evidence.ts';
+import { peopleCommands } from './table-people.ts';
+import { platformCommands } from './table-platform.ts';
+import { workCommands } from './table-work.ts';
+
+/** Every command, in the order of the help page. The tables load nothing: each names the file that runs it. */
+export const commands: readonly Command[] = [
+  ...platformCommands,
+  ...peopleCommands,
+  ...workCommands,
+  ...evidenceCommands,
+];

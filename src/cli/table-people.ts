@@ -1,0 +1,195 @@
+import type { Command } from './command.ts';
+
+const role = {
+  name: 'role',
+  value: 'ROLE[@PROJECT]',
+  summary: 'A role in a project, or without @PROJECT on the whole instance.',
+};
+const network = { name: 'network', value: 'CIDR', summary: 'Only from this network.', many: true } as const;
+
+/** Projects, and who may do what in them. */
+export const peopleCommands: readonly Command[] = [
+  {
+    noun: 'project',
+    verb: 'create',
+    summary: 'Create a project with its repositories for artifacts and its environments.',
+    args: [{ name: 'project', summary: 'Its name: lower-case letters, digits and hyphens.' }],
+    examples: [{ does: 'A project called acme', line: 'waybill project create acme' }],
+    load: async () => (await import('./project.ts')).createProject,
+  },
+  {
+    noun: 'project',
+    verb: 'list',
+    summary: 'List the projects that you may read.',
+    examples: [{ does: 'Their names', line: 'waybill project list' }],
+    load: async () => (await import('./project.ts')).listProjects,
+  },
+  {
+    noun: 'project',
+    verb: 'show',
+    summary: 'Show a project.',
+    args: [{ name: 'project', summary: 'Its name.' }],
+    examples: [{ does: 'One project', line: 'waybill project show acme' }],
+    load: async () => (await import('./project.ts')).showProject,
+  },
+  {
+    noun: 'person',
+    verb: 'invite',
+    summary: 'Add a person and print their one-use enrolment link.',
+    args: [{ name: 'name', summary: 'A short name, such as ada.' }],
+    flags: [
+      { name: 'email', value: 'ADDRESS', summary: 'An address that their commits carry.', many: true },
+      { ...role, many: true },
+    ],
+    examples: [
+      {
+        does: 'A developer of one project',
+        line: 'waybill person invite ada --email ada@example.org --role developer@acme',
+      },
+    ],
+    load: async () => (await import('./person.ts')).invitePerson,
+  },
+  {
+    noun: 'person',
+    verb: 'reinvite',
+    summary: 'Make a new enrolment link for a person; open ones end.',
+    args: [{ name: 'person', summary: 'Name or id.' }],
+    examples: [{ does: 'Somebody lost their token', line: 'waybill person reinvite ada' }],
+    load: async () => (await import('./person.ts')).invitePersonAgain,
+  },
+  {
+    noun: 'person',
+    verb: 'list',
+    summary: 'List people and machines.',
+    examples: [{ does: 'Everybody', line: 'waybill person list' }],
+    load: async () => (await import('./person.ts')).listPeople,
+  },
+  {
+    noun: 'machine',
+    verb: 'create',
+    summary: 'Add a runner or a deploy agent and write its credential to a file.',
+    args: [{ name: 'name', summary: 'A short name, such as runner-2.' }],
+    flags: [
+      { ...role, many: true, required: true },
+      {
+        name: 'credential',
+        value: 'FILE',
+        summary: 'Where to write the credential, readable by you alone.',
+        required: true,
+      },
+      network,
+    ],
+    examples: [{ does: 'A runner', line: 'waybill machine create runner-2 --role runner --credential runner-2.token' }],
+    load: async () => (await import('./machine.ts')).createMachine,
+  },
+  {
+    noun: 'key',
+    verb: 'enrol',
+    summary: 'Enrol your own SSH public key for signing commits.',
+    args: [{ name: 'file', summary: 'The public key, ending in .pub.' }],
+    flags: [{ name: 'label', value: 'TEXT', summary: 'To recognise it later.' }],
+    examples: [{ does: 'The key of this machine', line: 'waybill key enrol ~/.ssh/id_ed25519.pub --label laptop' }],
+    load: async () => (await import('./key.ts')).enrolKey,
+  },
+  {
+    noun: 'key',
+    verb: 'list',
+    summary: 'List your signing keys.',
+    examples: [{ does: 'Yours', line: 'waybill key list' }],
+    load: async () => (await import('./key.ts')).listKeys,
+  },
+  {
+    noun: 'key',
+    verb: 'revoke',
+    summary: 'Revoke a signing key: what it signs from now on is refused.',
+    args: [{ name: 'fingerprint', summary: 'SHA256:…, as in waybill key list.' }],
+    flags: [{ name: 'reason', value: 'TEXT', summary: 'Why; it is kept.' }],
+    examples: [{ does: 'A laptop was lost', line: 'waybill key revoke SHA256:AAAA… --reason "laptop lost"' }],
+    load: async () => (await import('./key.ts')).revokeKey,
+  },
+  {
+    noun: 'token',
+    verb: 'create',
+    summary: 'Make a token for yourself, at most as wide as the one you use.',
+    args: [{ name: 'label', summary: 'What it is for.' }],
+    flags: [
+      { name: 'for', value: 'TIME', summary: 'How long it lives: 30m, 12h, 7d.' },
+      { name: 'project', value: 'PROJECT', summary: 'Only in this project.' },
+      { name: 'permission', value: 'NOUN:VERB', summary: 'Only this permission.', many: true },
+      network,
+    ],
+    examples: [
+      {
+        does: 'To read artifacts for a day',
+        line: 'waybill token create ci-read --for 1d --permission artifact:read > token.txt',
+      },
+    ],
+    load: async () => (await import('./token.ts')).createToken,
+  },
+  {
+    noun: 'token',
+    verb: 'list',
+    summary: 'List your live tokens and when they were last used.',
+    examples: [{ does: 'Yours', line: 'waybill token list' }],
+    load: async () => (await import('./token.ts')).listTokens,
+  },
+  {
+    noun: 'token',
+    verb: 'revoke',
+    summary: 'End a token at once.',
+    args: [{ name: 'token', summary: 'Its id, as in waybill token list.' }],
+    examples: [{ does: 'One that leaked', line: 'waybill token revoke tok_…' }],
+    load: async () => (await import('./token.ts')).revokeToken,
+  },
+  {
+    noun: 'access',
+    verb: 'grant',
+    summary: 'Give a role to a person, machine or group.',
+    args: [{ name: 'role', summary: 'ROLE@PROJECT, or ROLE on the whole instance.' }],
+    flags: [
+      { name: 'person', value: 'NAME', summary: 'Who gets it.' },
+      { name: 'group', value: 'NAME', summary: 'Which group gets it.' },
+      { name: 'reason', value: 'TEXT', summary: 'Why; it is kept.' },
+    ],
+    examples: [
+      { does: 'Somebody who approves releases', line: 'waybill access grant release-approver@acme --person grace' },
+    ],
+    load: async () => (await import('./access.ts')).grantRole,
+  },
+  {
+    noun: 'access',
+    verb: 'revoke',
+    summary: 'Take a grant back.',
+    args: [{ name: 'grant', summary: 'Its id.' }],
+    examples: [{ does: 'One grant', line: 'waybill access revoke grt_…' }],
+    load: async () => (await import('./access.ts')).revokeRole,
+  },
+  {
+    noun: 'access',
+    verb: 'explain',
+    summary: 'Ask the engine whether you would be allowed, and why; its no is exit status 3.',
+    args: [{ name: 'permission', summary: 'NOUN:VERB, such as release:approve.' }],
+    flags: [{ name: 'project', value: 'PROJECT', summary: 'In this project.' }],
+    examples: [{ does: 'May I approve?', line: 'waybill access explain release:approve --project acme' }],
+    load: async () => (await import('./access.ts')).explainAccess,
+  },
+  {
+    noun: 'group',
+    verb: 'create',
+    summary: 'Create a group.',
+    args: [{ name: 'group', summary: 'Its name.' }],
+    examples: [{ does: 'A group', line: 'waybill group create platform-team' }],
+    load: async () => (await import('./access.ts')).createGroup,
+  },
+  {
+    noun: 'group',
+    verb: 'add',
+    summary: 'Add somebody to a group.',
+    args: [
+      { name: 'group', summary: 'Its name.' },
+      { name: 'person', summary: 'Name or id.' },
+    ],
+    examples: [{ does: 'One member', line: 'waybill group add platform-team ada' }],
+    load: async () => (await import('./access.ts')).addMember,
+  },
+];

@@ -1,0 +1,60 @@
+import type { Command } from './command.ts';
+
+/** Starting Waybill, logging in, and asking this program about itself. */
+export const platformCommands: readonly Command[] = [
+  {
+    noun: 'login',
+    summary: 'Log in to a server with an enrolment link or a token from stdin.',
+    description:
+      'The secret is read from stdin and never from an argument. It is stored, readable by you alone, in the directory that `waybill help environment` names.',
+    examples: [
+      {
+        does: 'The first time, with the link that the server printed',
+        line: 'waybill login --server https://waybill.example:8443 --ca ca.pem',
+      },
+      { does: 'In a script', line: 'waybill login --server https://waybill.example:8443 --ca ca.pem < token.txt' },
+    ],
+    load: async () => (await import('./login.ts')).login,
+  },
+  {
+    noun: 'logout',
+    summary: 'End the token and forget the login.',
+    examples: [{ does: 'At the end of the day', line: 'waybill logout' }],
+    load: async () => (await import('./login.ts')).logout,
+  },
+  {
+    noun: 'whoami',
+    summary: 'Say whom the server takes you for.',
+    examples: [{ does: 'Whose token is this?', line: 'WAYBILL_TOKEN_FILE=./token waybill whoami' }],
+    load: async () => (await import('./login.ts')).whoami,
+  },
+  {
+    noun: 'completion',
+    summary: 'Print a completion script for bash, zsh or fish.',
+    args: [{ name: 'shell', summary: 'bash, zsh or fish.' }],
+    offline: true,
+    examples: [{ does: 'In ~/.bashrc', line: 'eval "$(waybill completion bash)"' }],
+    load: async () => (await import('./help-command.ts')).showCompletion,
+  },
+  {
+    noun: 'help',
+    summary: 'Explain a command or a topic.',
+    args: [
+      { name: 'topic', summary: 'A noun, or exit-codes, environment, json.', optional: true },
+      { name: 'verb', summary: 'Its verb.', optional: true },
+    ],
+    offline: true,
+    examples: [
+      { does: 'One command', line: 'waybill help build log' },
+      { does: 'What a script may rely on', line: 'waybill help exit-codes' },
+    ],
+    load: async () => (await import('./help-command.ts')).showHelp,
+  },
+  {
+    noun: 'version',
+    summary: 'Print the version.',
+    offline: true,
+    examples: [{ does: 'For a bug report', line: 'waybill version --json' }],
+    load: async () => (await import('./version.ts')).showVersion,
+  },
+];
