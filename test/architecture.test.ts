@@ -42,7 +42,10 @@ test('modules are entered by name, and only from lower to higher', () => {
       if (target.startsWith('#')) {
         const other = target.slice(1);
         assert.ok(order.includes(other), `${path} imports ${target}, which is no module`);
-        assert.ok(order.indexOf(other) < order.indexOf(module), `${path} imports ${target}, which comes after ${module}`);
+        assert.ok(
+          order.indexOf(other) < order.indexOf(module),
+          `${path} imports ${target}, which comes after ${module}`,
+        );
       }
       const deep = path.split('/').length - 3;
       const climbs = (target.match(/\.\.\//g) ?? []).length;

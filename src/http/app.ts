@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { type Clock, limits } from '#base';
+import { fastify, LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { type Clock, type Endpoint, limits } from '#base';
 import { type Caller, parseNetworks, unauthenticated } from '#identity';
 import type { Origin } from '#journal';
 import { type Authenticator, createFailureLimit, presentedCredential, requireSameOrigin } from './credential.ts';
@@ -13,6 +13,10 @@ declare module 'fastify' {
     /** Who asks; `anonymous` when the request carries no credential. A wrong credential never gets here. */
     caller: Caller;
     origin: Origin;
+  }
+  interface FastifyInstance {
+    /** Every endpoint bound so far; the OpenAPI document is made of them. */
+    endpoints: Endpoint[];
   }
 }
 
@@ -36,7 +40,7 @@ const HEADER_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 2_000;
 
 export function createApp(options: AppOptions): App {
-  const app = Fastify({
+  const app = fastify({
     https: {
       ...options.tls,
       minVersion: 'TLSv1.3',
@@ -53,9 +57,10 @@ export function createApp(options: AppOptions): App {
     forceCloseConnections: true,
     genReqId: () => `req_${randomBytes(8).toString('hex')}`,
     logger: { level: options.logLevel, redact: ['req.headers', 'res.headers'] },
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as App;
   app.server.maxConnections = CONNECTIONS_MAX;
+  app.decorate('endpoints', []);
   guardNetwork(app, options.networks);
   identifyCallers(app, options);
   addHeaders(app);
@@ -81,12 +86,13 @@ function identifyCallers(app: App, { authenticators, publicUrl, clock }: AppOpti
     request.caller = anonymous(request.origin);
     const presented = presentedCredential(request);
     if (!presented) return;
-    failures.check(address);
     const caller = await firstAnswer(authenticators, presented.token, request.origin);
     if (caller === undefined) {
       // A browser keeps an ended session's cookie; that visitor is anonymous, not an attacker.
       if (presented.from === 'cookie') return;
+      // Only wrong credentials are counted and held up: whoever has a valid one is not locked out by others.
       failures.note(address);
+      failures.check(address);
       throw unauthenticated();
     }
     if (presented.from === 'cookie') requireSameOrigin(request, publicUrl);

@@ -31,6 +31,7 @@ export function bindEndpoint<P extends z.ZodType, Q extends z.ZodType, B extends
   endpoint: Endpoint<P, Q, B, R>,
   handler: Handler<OutputOf<P>, OutputOf<Q>, OutputOf<B>, z.input<R> | void>,
 ): void {
+  app.endpoints.push(endpoint);
   const register = (scope: App) =>
     scope.route({
       method: endpoint.method,

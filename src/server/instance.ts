@@ -46,6 +46,10 @@ export async function openInstance(
   return { instance, fresh: false };
 }
 
+export async function hasInstance(dataDir: string): Promise<boolean> {
+  return (await readFile(join(dataDir, FILE), 'utf8').catch(() => undefined)) !== undefined;
+}
+
 async function createInstance(
   dataDir: string,
   wanted: { publicUrl?: string; name?: string },

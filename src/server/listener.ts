@@ -11,7 +11,12 @@ export const CA_FILE = 'ca.pem';
 /** Renewed well before the week of a leaf is over, and checked this often. */
 const RENEW_EVERY_MS = 12 * 3_600_000;
 
-export async function openTlsAuthority(vault: Vault, dataDir: string, name: string, clock: Clock): Promise<TlsAuthority> {
+export async function openTlsAuthority(
+  vault: Vault,
+  dataDir: string,
+  name: string,
+  clock: Clock,
+): Promise<TlsAuthority> {
   const stored = await sealedSecret(vault, dataDir, 'tls-authority', async () =>
     Buffer.from(JSON.stringify(await createTlsAuthority(name, clock.now()))),
   );

@@ -1,0 +1,30 @@
+import type { Identity } from '#identity';
+import type { Journal } from '#journal';
+import type { Ledger } from '#ledger';
+import { type App, openApiDocument } from '#http';
+import { bindHealth } from './health.ts';
+import { bindIdentity } from './identity.ts';
+import { bindLedger } from './ledger.ts';
+
+export interface ApiDeps {
+  publicUrl: string;
+  version: string;
+  journal: Journal;
+  ledger: Ledger;
+  identity: Identity;
+}
+
+export function bindApi(app: App, deps: ApiDeps): void {
+  bindHealth(app, deps);
+  bindIdentity(app, deps);
+  bindLedger(app, deps);
+  serveOpenApi(app, deps.version);
+}
+
+function serveOpenApi(app: App, version: string): void {
+  let document: string | undefined;
+  app.get('/api/openapi.json', async (_request, reply) => {
+    document ??= JSON.stringify(openApiDocument(app.endpoints, version));
+    return await reply.type('application/json; charset=utf-8').send(document);
+  });
+}

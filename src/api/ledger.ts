@@ -1,0 +1,23 @@
+import { type App, bindEndpoint } from '#http';
+import type { Identity } from '#identity';
+import * as ledgerModule from '#ledger';
+
+/** The log of events: status, proofs, and reading everything again. */
+export function bindLedger(app: App, { identity, ledger }: { identity: Identity; ledger: ledgerModule.Ledger }): void {
+  bindEndpoint(app, ledgerModule.showLedger, async ({ caller }) => {
+    await identity.require(caller, 'ledger:read');
+    return ledgerModule.presentLedger(ledger);
+  });
+  bindEndpoint(app, ledgerModule.showFactProof, async ({ caller, params }) => {
+    await identity.require(caller, 'ledger:read');
+    return await ledgerModule.presentFactProof(ledger, params.number);
+  });
+  bindEndpoint(app, ledgerModule.showConsistency, async ({ caller, query }) => {
+    await identity.require(caller, 'ledger:read');
+    return ledgerModule.presentConsistency(await ledger.events.consistencyProof(query.old, query.size));
+  });
+  bindEndpoint(app, ledgerModule.verifyLedgerNow, async ({ caller }) => {
+    await identity.require(caller, 'ledger:read');
+    return ledgerModule.presentVerdict(await ledger.verify());
+  });
+}

@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import type { Clock } from '#base';
+import { createIdentity, type Identity, type IdentityControls, identityModule } from '#identity';
+import { createJournal, type Journal, type ModuleDefinition } from '#journal';
+import { createLedger, type Ledger } from '#ledger';
+import { type Db, type Objects, openDatabase, openObjects } from '#storage';
+import { openVault, type Vault, vaultModule } from '#vault';
+import { layoutOf } from './config.ts';
+import { type Instance, openInstance, sealedSecret } from './instance.ts';
+
+/** Every module with facts, in the order of the data. */
+export const modules: readonly ModuleDefinition[] = [vaultModule, identityModule];
+
+/** Controls a drill switches off, one at a time, on a throw-away server. No command line and no environment reaches them. */
+export interface Controls {
+  identity?: IdentityControls;
+}
+
+/** All the modules, built in order over one data directory. */
+export interface Platform {
+  instance: Instance;
+  /** Nothing was there before. */
+  fresh: boolean;
+  clock: Clock;
+  db: Db;
+  objects: Objects;
+  journal: Journal;
+  vault: Vault;
+  ledger: Ledger;
+  identity: Identity;
+  close(): Promise<void>;
+}
+
+export async function openPlatform({
+  data,
+  publicUrl,
+  clock,
+  controls = {},
+}: {
+  data: string;
+  publicUrl?: string;
+  clock: Clock;
+  controls?: Controls;
+}): Promise<Platform> {
+  const closers: (() => Promise<void> | void)[] = [];
+  const closeAll = async () => {
+    for (const close of closers.reverse()) await close();
+  };
+  const layout = layoutOf(data);
+  try {
+    const { instance, fresh } = await openInstance(data, publicUrl === undefined ? {} : { publicUrl }, clock.now());
+    const db = await openDatabase({ path: layout.database });
+    closers.push(() => db.close());
+    const objects = await openObjects({ dir: layout.objects });
+    const journal = await createJournal({ db, clock, modules });
+    closers.push(() => journal.close());
+    const vault = await openVault({ dir: layout.vault, db, journal, clock });
+    closers.push(() => vault.close());
+    const ledger = await createLedger({
+      journal,
+      vault,
+      dir: join(layout.ledger, 'events'),
+      clock,
+      name: instance.name,
+    });
+    closers.push(() => ledger.close());
+    const pepper = await sealedSecret(vault, data, 'token-pepper');
+    const identity = createIdentity({
+      journal,
+      db,
+      clock,
+      pepper,
+      ...(controls.identity ? { controls: controls.identity } : {}),
+    });
+    return { instance, fresh, clock, db, objects, journal, vault, ledger, identity, close: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}

@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import { bindApi } from '#api';
+import { type Clock, systemClock } from '#base';
+import { type App, createApp, issueTlsIdentity } from '#http';
+import { ensureDirectory } from '#storage';
+import { layoutOf, parseListen, type ServerSettings } from './config.ts';
+import { CA_FILE, freePort, hostsOf, openTlsAuthority, renewTls } from './listener.ts';
+import { hasInstance } from './instance.ts';
+import { lockDataDirectory } from './lock.ts';
+import { type Controls, openPlatform, type Platform } from './platform.ts';
+import { VERSION } from './version.ts';
+
+export interface RunningServer {
+  /** Where it is reached; also the name in every signature. */
+  url: string;
+  /** PEM file of the authority that clients pin. */
+  caPath: string;
+  /** The first owner's one-use link, while nobody has used it. */
+  enrolment: { link: string; expiresAt: number } | undefined;
+  platform: Platform;
+  app: App;
+  /** Stops taking requests, finishes those it has, and closes everything. */
+  close(): Promise<void>;
+}
+
+/** Opens the data directory, builds the modules in order and listens. Nothing listens before everything stands. */
+export async function startServer(
+  settings: ServerSettings,
+  { clock = systemClock, controls = {} }: { clock?: Clock; controls?: Controls } = {},
+): Promise<RunningServer> {
+  await ensureDirectory(settings.data);
+  const unlock = await lockDataDirectory(layoutOf(settings.data).lock);
+  const closers: (() => Promise<void> | void)[] = [unlock];
+  const closeAll = async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    const { host, port: wanted } = parseListen(settings.listen);
+    const port = wanted === 0 ? await freePort(host) : wanted;
+    const platform = await openPlatform({
+      data: settings.data,
+      ...(await publicUrlOf(settings, port)),
+      clock,
+      controls,
+    });
+    closers.push(() => platform.close());
+    const { publicUrl, name } = platform.instance;
+    const authority = await openTlsAuthority(platform.vault, settings.data, name, clock);
+    const hosts = hostsOf(publicUrl, host);
+    const app = createApp({
+      tls: await issueTlsIdentity(authority, hosts, clock.now()),
+      publicUrl,
+      networks: settings.networks,
+      authenticators: [(token, origin) => platform.identity.authenticate(token, origin)],
+      clock,
+      logLevel: settings.logLevel,
+    });
+    closers.push(renewTls(app, authority, hosts, clock), () => app.close());
+    bindApi(app, { ...platform, publicUrl, version: VERSION });
+    const first = await platform.identity.bootstrapOwner();
+    await app.listen({ host, port });
+    return {
+      url: publicUrl,
+      caPath: join(settings.data, CA_FILE),
+      enrolment: first && { link: `${publicUrl}/enrol#${first.enrolment}`, expiresAt: first.expiresAt },
+      platform,
+      app,
+      close: closeAll,
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** What was asked for; else the port listened on, which a data directory that exists already overrules. */
+async function publicUrlOf(settings: ServerSettings, port: number): Promise<{ publicUrl?: string }> {
+  if (settings.publicUrl !== undefined) return { publicUrl: settings.publicUrl };
+  return (await hasInstance(settings.data)) ? {} : { publicUrl: `https://localhost:${port}` };
+}

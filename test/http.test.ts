@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { connect as connectPlain } from 'node:net';
+import { after, before, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { Problem } from '#base';
+import { identityContract } from '#identity';
+import { enrol, startTestServer, type TestServer } from './support/server.ts';
+
+let server: TestServer;
+before(async () => {
+  server = await startTestServer();
+});
+after(() => server.stop());
+
+const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;
+const port = () => Number(new URL(server.url).port);
+
+test('the listener speaks TLS 1.3 with a certificate of its own CA, and nothing older', async () => {
+  const protocol = (options: object) =>
+    new Promise<string | null>((resolve, reject) => {
+      const socket = connectTls({
+        host: '127.0.0.1',
+        port: port(),
+        servername: 'localhost',
+        ca: server.ca,
+        ...options,
+      });
+      socket.once('secureConnect', () => {
+        resolve(socket.getProtocol());
+        socket.destroy();
+      });
+      socket.once('error', reject);
+    });
+  assert.equal(await protocol({}), 'TLSv1.3');
+  await assert.rejects(protocol({ maxVersion: 'TLSv1.2' }));
+  await assert.rejects(protocol({ ca: [] }), /certificate/);
+});
+
+test('plain HTTP gets no answer', async () => {
+  const answer = await new Promise<string>((resolve) => {
+    const socket = connectPlain(port(), '127.0.0.1', () => socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'));
+    let text = '';
+    socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+    socket.on('close', () => resolve(text));
+    socket.on('error', () => resolve(text));
+  });
+  assert.doesNotMatch(answer, /HTTP\/1\.1 200/);
+});
+
+test('without a credential nothing but the public endpoints answers', async () => {
+  for (const endpoint of server.app.endpoints) {
+    if (endpoint.auth === 'public' || endpoint.path.includes(':') || endpoint.path.includes('*')) continue;
+    await assert.rejects(server.anonymous.call(endpoint, {}), codeIs('identity.unauthenticated'), endpoint.name);
+  }
+});
+
+test('a wrong token is refused, also where anonymous callers are answered; guessing is slowed down', async () => {
+  const guess = `${server.ownerToken.slice(0, -1)}${server.ownerToken.endsWith('0') ? '1' : '0'}`;
+  const stranger = server.as(guess);
+  await assert.rejects(stranger.call(identityContract.whoami, {}), codeIs('identity.unauthenticated'));
+  for (let round = 0; round < 25; round++) await stranger.call(identityContract.whoami, {}).catch(() => undefined);
+  await assert.rejects(stranger.call(identityContract.whoami, {}), codeIs('http.too_many_failures'));
+});
+
+test('an invited developer enrols, has the rights given and no others', async () => {
+  const fresh = await startTestServer();
+  try {
+    await fresh.owner.call(identityContract.createProject, { body: { slug: 'acme' } });
+    const invited = await fresh.owner.call(identityContract.invitePerson, {
+      body: { name: 'Dana', emails: ['dana@example.org'], grants: [{ role: 'developer', project: 'acme' }] },
+    });
+    assert.match(invited.link, /^https:\/\/localhost:\d+\/enrol#wbe_/);
+    const dana = fresh.as(await enrol(fresh.anonymous, invited.link));
+    assert.equal((await dana.call(identityContract.whoami, {})).name, 'Dana');
+    const { items } = await dana.call(identityContract.listProjects, {});
+    assert.deepEqual(
+      items.map((project) => project.slug),
+      ['acme'],
+    );
+    await assert.rejects(
+      dana.call(identityContract.createProject, { body: { slug: 'other' } }),
+      codeIs('identity.forbidden'),
+    );
+    await assert.rejects(enrol(fresh.anonymous, invited.link), codeIs('identity.enrolment_invalid'));
+  } finally {
+    await fresh.stop();
+  }
+});
+
+test('after a restart on the same data directory tokens and facts are as before', async () => {
+  const first = await startTestServer();
+  await first.owner.call(identityContract.createProject, { body: { slug: 'kept' } });
+  const listen = `127.0.0.1:${new URL(first.url).port}`;
+  await first.stop({ keepData: true });
+  const { parseServerOptions, startServer } = await import('#server');
+  const again = await startServer(parseServerOptions({ data: first.data, listen, publicUrl: first.url }));
+  try {
+    assert.equal(again.enrolment, undefined);
+    const { items } = await first.owner.call(identityContract.listProjects, {});
+    assert.equal(items[0]?.slug, 'kept');
+    assert.equal((await again.platform.ledger.verify()).ok, true);
+  } finally {
+    await again.close();
+  }
+});
+
+test('bad input gets a problem with a pointer, and changes nothing', async () => {
+  const head = await server.platform.journal.head();
+  await assert.rejects(
+    server.owner.call(identityContract.createProject, { body: { slug: 'Not A Slug' } }),
+    (error) => Problem.is(error) && error.kind === 'invalid',
+  );
+  assert.equal(await server.platform.journal.head(), head);
+});
