@@ -55,9 +55,9 @@ export async function auditLog(options: AuditOptions): Promise<LogAudit> {
 
 /** The exposed file and the log's own knowledge of it. What is audited is the larger of the two that has a good signature. */
 export async function auditCheckpoint(
-  options: Pick<AuditOptions, 'files' | 'origin' | 'verifier' | 'checkpoint'>,
+  options: Pick<AuditOptions, 'files' | 'origin' | 'verifier'> & { checkpoint: SignedCheckpoint | undefined },
 ): Promise<{ checkpoint: SignedCheckpoint | undefined; check: Check }> {
-  const known = tryOpen(options, options.checkpoint.note);
+  const known = options.checkpoint && tryOpen(options, options.checkpoint.note);
   const note = await options.files.readCheckpoint();
   const exposed = note === undefined ? undefined : tryOpen(options, note);
   const own = Problem.is(known) ? undefined : known;
@@ -97,7 +97,8 @@ export async function auditCheckpoint(
       }),
     };
   }
-  const checkpoint = own ?? exposed;
+  // The file is replaced before this process takes note of it, so it may be ahead.
+  const checkpoint = own && own.size >= exposed.size ? own : exposed;
   return {
     checkpoint,
     check: passed('ledger.checkpoint', `size ${checkpoint.size}, root ${hashBase64(checkpoint.root)}`),
@@ -123,24 +124,24 @@ async function loadHistory(
 ): Promise<{ roots: Map<number, Hash>; broken: Check | undefined }> {
   const roots = new Map<number, Hash>();
   let broken: Check | undefined;
-  const report = (line: number, found: string): void => {
+  const report = (place: string, found: string): void => {
     broken ??= failed('ledger.history', {
       code: 'ledger.history_altered',
       expected: 'a checkpoint signed by this log',
       found,
-      detail: `line ${line} of the file checkpoints`,
+      detail: `${place} of the file checkpoints`,
       fix: 'Restore the file from a backup.',
     });
   };
   for await (const { line, note } of readHistory(options.dir)) {
     const checkpoint = note === undefined ? undefined : tryOpen(options, note);
-    if (checkpoint === undefined) report(line, 'a line that cannot be read');
-    else if (Problem.is(checkpoint)) report(line, checkpoint.message);
+    if (checkpoint === undefined) report(`line ${line}`, 'a line that cannot be read');
+    else if (Problem.is(checkpoint)) report(`line ${line}`, checkpoint.message);
     else if ((roots.get(checkpoint.size) ?? checkpoint.root) !== checkpoint.root)
-      report(line, `a second root at size ${checkpoint.size}`);
+      report(`line ${line}`, `a second root at size ${checkpoint.size}`);
     else if (checkpoint.size <= size) roots.set(checkpoint.size, checkpoint.root);
   }
-  if (!roots.has(size)) report(0, `no checkpoint of size ${size}`);
+  if (!roots.has(size)) report('end', `no checkpoint of size ${size}`);
   return { roots, broken };
 }
 

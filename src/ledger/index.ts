@@ -28,3 +28,14 @@ export {
   parseVkey,
   signNote,
 } from './vkey.ts';
+export {
+  presentConsistency,
+  presentFactProof,
+  presentLedger,
+  presentVerdict,
+  showConsistency,
+  showFactProof,
+  showLedger,
+  verifyLedgerNow,
+} from './contract.ts';
+export { createLedger, type FactProof, type Ledger, type LedgerOptions } from './ledger.ts';

@@ -1,6 +1,6 @@
-import type { Clock, Verdict } from '#base';
+import type { Check, Clock, Verdict } from '#base';
 import { faultPoint, Problem } from '#base';
-import { auditLog } from './audit.ts';
+import { auditCheckpoint, auditLog } from './audit.ts';
 import type { AuditProgress, LogAudit } from './audit.ts';
 import { renderCheckpoint } from './checkpoint.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
@@ -63,8 +63,8 @@ export interface TileLog {
   verify(onProgress?: AuditProgress): Promise<Verdict>;
   /** What `verify` judges from. With `index`, also the hashes found for that leaf. */
   audit(options?: { index?: number; onProgress?: AuditProgress }): Promise<LogAudit>;
-  /** The checkpoint as it stands in the file now; undefined if it is missing. */
-  exposedNote(): Promise<string | undefined>;
+  /** Reads the checkpoint file again; gives the newest checkpoint whose signature is good, if any. */
+  auditCheckpoint(): Promise<{ checkpoint: SignedCheckpoint | undefined; check: Check }>;
   close(): Promise<void>;
 }
 
@@ -84,11 +84,15 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
   let failure: Problem | undefined;
 
   try {
-    if (access === 'read') exposed = history.head();
+    if (access === 'read') exposed = (await checkCheckpoint(history.head())).checkpoint ?? history.head();
     else await resume();
   } catch (error) {
     await history.close();
     throw error;
+  }
+
+  function checkCheckpoint(known: SignedCheckpoint | undefined): ReturnType<TileLog['auditCheckpoint']> {
+    return auditCheckpoint({ files, origin, verifier, checkpoint: known });
   }
 
   /** A crash may have come between record and exposure; and a new log starts with the empty tree. */
@@ -190,7 +194,7 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
     ...reader,
     audit,
     verify: async (onProgress) => (await audit(onProgress ? { onProgress } : {})).verdict,
-    exposedNote: () => files.readCheckpoint(),
+    auditCheckpoint: () => checkCheckpoint(exposed),
     async close() {
       await schedule.close(closed());
       await history.close();
