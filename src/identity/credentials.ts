@@ -51,6 +51,7 @@ export interface Credentials {
   revokeToken(caller: Caller, id: string, reason: string): Promise<void>;
   /** A new one-use link for somebody who exists; earlier open links end. */
   reissueEnrolment(actor: Actor, principal: string): Promise<{ enrolment: string; expiresAt: number }>;
+  renewMachineToken(actor: Actor, principal: string, networks: readonly string[]): Promise<IssuedToken>;
   inviteAgain(caller: Caller, principal: string): Promise<{ enrolment: string; expiresAt: number }>;
   hasEverEnrolled(principal: string): Promise<boolean>;
   enrolmentDraft(actor: Actor, principal: string): IssuedToken & { draft: Draft };
@@ -131,17 +132,28 @@ export function createCredentials({
     return row && row.ended_at === null && row.expires_at > clock.now() ? row : undefined;
   }
 
-  async function reissueEnrolment(actor: Actor, principal: string) {
-    const open = (await store.liveTokens(db, principal, clock.now())).filter((row) => row.purpose === 'enrolment');
+  /** One credential of a purpose at a time: issuing the next ends the ones before, in one transaction. */
+  async function replaceTokens(
+    actor: Actor,
+    principal: string,
+    issued: IssuedToken & { draft: Draft },
+    purpose: TokenPurpose,
+  ): Promise<IssuedToken> {
+    const open = (await store.liveTokens(db, principal, clock.now())).filter((row) => row.purpose === purpose);
     const ended = open.map((row): Draft => ({
       fact: facts.tokenRevoked,
       stream: `token/${row.id}`,
       actor,
-      payload: { token: row.id, reason: 'replaced by a newer enrolment link' },
+      payload: { token: row.id, reason: 'replaced by a newer one' },
     }));
-    const issued = draftToken(actor, principal, 'enrolment', { label: 'enrolment' });
     await journal.recordAll([...ended, issued.draft]);
-    return { enrolment: issued.token, expiresAt: issued.expiresAt };
+    return { token: issued.token, id: issued.id, expiresAt: issued.expiresAt };
+  }
+
+  async function reissueEnrolment(actor: Actor, principal: string) {
+    const issued = draftToken(actor, principal, 'enrolment', { label: 'enrolment' });
+    const { token, expiresAt } = await replaceTokens(actor, principal, issued, 'enrolment');
+    return { enrolment: token, expiresAt };
   }
 
   return {
@@ -149,6 +161,13 @@ export function createCredentials({
     machineDraft: (actor, principal, networks) =>
       draftToken(actor, principal, 'machine', { label: 'machine credential', networks }),
     reissueEnrolment,
+    renewMachineToken: (actor, principal, networks) =>
+      replaceTokens(
+        actor,
+        principal,
+        draftToken(actor, principal, 'machine', { label: 'machine credential', networks }),
+        'machine',
+      ),
 
     async authenticate(token, origin) {
       const row = await liveRow(token);

@@ -1,5 +1,5 @@
 import type { Actor } from '#journal';
-import { isPermission, type Role, roles, systemPermissions } from './role.ts';
+import { consolePermissions, isPermission, type Role, roles, systemPermissions } from './role.ts';
 
 /** What a credential itself was narrowed to when it was made; it can only take away. */
 export interface CredentialLimits {
@@ -9,7 +9,8 @@ export interface CredentialLimits {
 
 /** Who is asking, with which credential, from where. */
 export interface Caller extends Actor {
-  kind: 'person' | 'machine' | 'build' | 'system' | 'anonymous';
+  /** `console`: the server's own command line, for whoever holds the data directory. No credential makes one. */
+  kind: 'person' | 'machine' | 'build' | 'system' | 'console' | 'anonymous';
   name: string;
   credential: { type: string; id: string; limits?: CredentialLimits };
 }
@@ -61,6 +62,10 @@ export function decide(input: DecisionInput): Decision {
   if (caller.kind === 'system') {
     if (systemPermissions.includes(permission)) return allow('the control plane holds this permission');
     return deny('the control plane does not hold this permission');
+  }
+  if (caller.kind === 'console') {
+    if (consolePermissions.includes(permission)) return allow('the console may let people and machines in');
+    return deny('the console may only let people and machines in');
   }
   if (!input.active) return deny('the principal is not active');
 

@@ -35,6 +35,11 @@ export interface Identity extends Engine, Credentials {
     caller: Caller,
     machine: { name: string; grants: readonly GrantRequest[]; networks?: readonly string[] },
   ): Promise<{ principal: store.Principal; token: string; expiresAt: number }>;
+  /** The machine with that name, made if need be, and a fresh credential for it; the ones it had end. */
+  renewMachine(
+    caller: Caller,
+    machine: { name: string; grants: readonly GrantRequest[]; networks?: readonly string[] },
+  ): Promise<{ token: string; expiresAt: number }>;
   grant(caller: Caller, subject: { principal: string } | { group: string }, request: GrantRequest): Promise<string>;
   revokeGrant(caller: Caller, grant: string): Promise<void>;
   createGroup(caller: Caller, name: string): Promise<string>;
@@ -172,6 +177,12 @@ export function createIdentity({
       await journal.recordAll([machine, ...given, issued.draft]);
       return { principal: await requirePrincipal(db, id), token: issued.token, expiresAt: issued.expiresAt };
     },
+    async renewMachine(caller, machine) {
+      const known = await store.findPrincipal(db, { name: machine.name });
+      if (!known) return await this.createMachine(caller, machine);
+      await engine.require(caller, 'identity:admin');
+      return await credentials.renewMachineToken(actorOf(caller), known.id, machine.networks ?? []);
+    },
     async grant(caller, subject, request) {
       await requireToGrant(caller, [request]);
       const target =
@@ -282,6 +293,11 @@ export function createIdentity({
 /** What of a caller enters a fact. */
 export function actorOf(caller: Caller): Actor {
   return { principal: caller.principal, origin: caller.origin };
+}
+
+/** The console as a caller: it holds the data directory, so it can let an owner in again. */
+export function consoleCaller(): Caller {
+  return { ...consoleActor, kind: 'console', name: 'console', credential: { type: 'none', id: 'none' } };
 }
 
 /** The control plane as a caller: for workers, which pass through the same engine as everybody. */

@@ -8,7 +8,15 @@ export * as identityContract from './contract.ts';
 export { type IssuedToken, type TokenView } from './credentials.ts';
 export { type Caller, type CredentialLimits, type Decision, type Grant, type Scope } from './decision.ts';
 export { type IdentityControls, unauthenticated } from './engine.ts';
-export { actorOf, consoleActor, createIdentity, type GrantRequest, type Identity, systemCaller } from './identity.ts';
+export {
+  actorOf,
+  consoleActor,
+  consoleCaller,
+  createIdentity,
+  type GrantRequest,
+  type Identity,
+  systemCaller,
+} from './identity.ts';
 export { Cidr, parseNetworks } from './network.ts';
 export { isPermission, type Permission, permissions, type Role, roleNames, roles } from './role.ts';
 export { parseSshPublicKey, type SshPublicKey } from './ssh-key.ts';

@@ -78,6 +78,9 @@ export const systemPermissions: readonly Permission[] = [
   'ledger:read',
 ];
 
+/** What the holder of the data directory may do from the server's own console: let people and machines in. Nothing else. */
+export const consolePermissions: readonly Permission[] = ['identity:admin'];
+
 export function isPermission(text: string): text is Permission {
   return (permissions as readonly string[]).includes(text);
 }
