@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { access, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -32,14 +32,27 @@ export interface HistoryLine {
 
 const TAIL_BYTES = 1024 * 1024;
 
-export function historyPath(dir: string): string {
+function historyPath(dir: string): string {
   return join(dir, 'checkpoints');
 }
 
+/** Was a log begun in this directory? */
+export async function hasHistory(dir: string): Promise<boolean> {
+  return await access(historyPath(dir)).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Begins a log: its empty history is durable from now on. */
+export async function beginHistory(dir: string): Promise<void> {
+  await (await openHistory(dir, 'write')).close();
+}
+
 /** Opens the history; for writing it is created if need be, and a last line torn by a crash is cut off (it was never exposed). */
-export async function openHistory(dir: string, access: 'read' | 'write'): Promise<History> {
+export async function openHistory(dir: string, mode: 'read' | 'write'): Promise<History> {
   const path = historyPath(dir);
-  const file = await openFile(path, access);
+  const file = await openFile(path, mode);
   if (!file)
     return {
       head: () => undefined,
@@ -52,7 +65,7 @@ export async function openHistory(dir: string, access: 'read' | 'write'): Promis
   const { buffer } = await file.read(Buffer.alloc(size - start), 0, size - start, start);
   const tail = buffer.subarray(0, buffer.lastIndexOf(0x0a) + 1);
   let end = start + tail.length;
-  if (access === 'write' && end < size) {
+  if (mode === 'write' && end < size) {
     await file.truncate(end);
     await file.sync();
   }
@@ -76,8 +89,8 @@ export async function openHistory(dir: string, access: 'read' | 'write'): Promis
   };
 }
 
-async function openFile(path: string, access: 'read' | 'write'): Promise<FileHandle | undefined> {
-  if (access === 'write') {
+async function openFile(path: string, mode: 'read' | 'write'): Promise<FileHandle | undefined> {
+  if (mode === 'write') {
     await ensureDirectory(dirname(path));
     // Appends only ('a'), so that two writers cannot overwrite each other; they are told apart by the offset.
     const file = await open(path, 'a+', 0o600);

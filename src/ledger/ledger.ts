@@ -1,4 +1,3 @@
-import { access as accessFile } from 'node:fs/promises';
 import { Problem } from '#base';
 import type { Clock, Verdict } from '#base';
 import type { Journal } from '#journal';
@@ -7,7 +6,7 @@ import type { AuditProgress } from './audit.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
 import { verifyFact, verifyLedger } from './factcheck.ts';
 import { leafHash } from './hash.ts';
-import { historyPath, openHistory } from './history.ts';
+import { beginHistory } from './history.ts';
 import { journalRows, journalSource } from './journalsource.ts';
 import { damaged, outOfRange } from './problems.ts';
 import type { InclusionProof } from './proof.ts';
@@ -96,7 +95,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
 
 async function openEvents(options: LedgerOptions): Promise<{ events: TileLog; refusal: Problem | undefined }> {
   const { journal, vault, dir, clock, name, access = 'write' } = options;
-  if (access !== 'read') await beginLog(vault, dir);
+  const begun = access === 'read' || (await beginLog(vault, dir));
   const origin = `events.${name}`;
   const log: TileLogOptions = {
     dir,
@@ -104,6 +103,7 @@ async function openEvents(options: LedgerOptions): Promise<{ events: TileLog; re
     signer: createNoteSigner(origin, await vault.signer(KEY_NAME)),
     source: journalSource(journal),
     sourceName: journalRows,
+    expectHistory: begun,
     clock,
     access: access === 'read' ? 'read' : 'write',
     ...(options.minIntervalMs === undefined ? {} : { minIntervalMs: options.minIntervalMs }),
@@ -119,26 +119,13 @@ async function openEvents(options: LedgerOptions): Promise<{ events: TileLog; re
 
 /**
  * A log begins once: its empty history is durable before its key exists. So a key without a history
- * means that somebody removed the log, and a new one would hide what the old one had signed.
+ * means that somebody removed the log.
  */
-async function beginLog(vault: LedgerOptions['vault'], dir: string): Promise<void> {
-  const hasKey = (await vault.keys()).some((key) => key.name === KEY_NAME);
-  if (hasKey && !(await exists(historyPath(dir)))) {
-    throw new Problem({
-      code: 'ledger.missing',
-      kind: 'unavailable',
-      message: 'The log of this installation has a key, but its files are gone.',
-      hint: 'Restore the directory `ledger` from the newest backup; a new log would hide what the old one signed.',
-    });
+async function beginLog(vault: LedgerOptions['vault'], dir: string): Promise<boolean> {
+  const begun = (await vault.keys()).some((key) => key.name === KEY_NAME);
+  if (!begun) {
+    await beginHistory(dir);
+    await vault.createKey({ name: KEY_NAME, algorithm: 'ed25519', purpose: 'ledger' });
   }
-  if (hasKey) return;
-  await (await openHistory(dir, 'write')).close();
-  await vault.createKey({ name: KEY_NAME, algorithm: 'ed25519', purpose: 'ledger' });
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await accessFile(path).then(
-    () => true,
-    () => false,
-  );
+  return begun;
 }

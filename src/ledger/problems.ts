@@ -45,6 +45,25 @@ export function stopped(cause: unknown): Problem {
   });
 }
 
+export function sourceUnavailable(cause: unknown): Problem {
+  return new Problem({
+    code: 'ledger.source_unavailable',
+    kind: 'unavailable',
+    message: 'What the log is made from could not be read in full.',
+    hint: 'It is tried again by itself; if it stays so, check the database.',
+    cause,
+  });
+}
+
+export function missing(): Problem {
+  return new Problem({
+    code: 'ledger.missing',
+    kind: 'unavailable',
+    message: 'This log has been begun before, but its files are gone.',
+    hint: 'Restore the directory `ledger` from the newest backup; a new log would hide what the old one signed.',
+  });
+}
+
 export function readOnly(): Problem {
   return new Problem({
     code: 'ledger.read_only',

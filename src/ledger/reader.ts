@@ -1,12 +1,13 @@
+import type { Problem } from '#base';
 import { decodeBundle } from './bundle.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
 import type { LogFiles } from './files.ts';
-import { hashAt, emptyRoot } from './hash.ts';
+import { hashAt } from './hash.ts';
 import type { Hash } from './hash.ts';
 import { damaged, outOfRange } from './problems.ts';
 import { consistencyPath, inclusionPath, rootFromTiles, verifyConsistency, verifyInclusion } from './proof.ts';
 import type { ConsistencyProof, InclusionProof, TileReader } from './proof.ts';
-import { parseTilePath, TILE_WIDTH, tileWidth } from './tile.ts';
+import { parseTilePath, TILE_WIDTH, tilePath, tileWidth } from './tile.ts';
 
 /** What a log answers from its files. Nothing is cached: an answer says what is on the disk now. */
 export interface LogReader {
@@ -20,69 +21,63 @@ export interface LogReader {
 export function createLogReader({ files, current }: { files: LogFiles; current: () => SignedCheckpoint }): LogReader {
   const readTile: TileReader = (level, index, width) => files.read({ level, index, width });
 
-  async function leafHash(index: number): Promise<Hash> {
-    return leafHashIn(index, current().size);
-  }
-
-  async function leafHashIn(index: number, size: number): Promise<Hash> {
+  async function leafHashIn(read: TileReader, index: number, size: number): Promise<Hash> {
     const tile = Math.floor(index / TILE_WIDTH);
-    requireRange(index, size);
-    return hashAt(await readTile(0, tile, tileWidth(0, tile, size)), index % TILE_WIDTH);
+    return hashAt(await read(0, tile, tileWidth(0, tile, size)), index % TILE_WIDTH);
   }
 
-  function requireRange(index: number, size: number): void {
-    if (Number.isSafeInteger(index) && index >= 0 && index < size) return;
-    throw outOfRange(`The log has no entry ${index}: it has ${size}.`);
-  }
-
-  function requireSize(size: number, least: number): void {
-    const most = current().size;
-    if (Number.isSafeInteger(size) && size >= least && size <= most) return;
-    throw outOfRange(`The log has no checkpoint of size ${size}: it has ${most} entries.`);
-  }
-
-  /** The signed root where we have it, else what the tiles say. */
-  async function rootAt(size: number, newest: SignedCheckpoint): Promise<Hash> {
+  /** The root at a size we have signed, proven consistent with the newest signed root. */
+  async function provenRoot(read: TileReader, size: number, newest: SignedCheckpoint): Promise<Hash> {
     if (size === newest.size) return newest.root;
-    return size === 0 ? emptyRoot : await rootFromTiles(readTile, size, newest.size);
+    const oldRoot = await rootFromTiles(read, size, newest.size);
+    const path = await consistencyPath(read, size, newest.size);
+    const proof = { oldSize: size, newSize: newest.size, oldRoot, newRoot: newest.root, path };
+    if (!verifyConsistency(proof)) throw doNotHash(size);
+    return oldRoot;
   }
 
   return {
-    leafHash,
+    async leafHash(index) {
+      const { size } = current();
+      requireIndex(index, size);
+      return await leafHashIn(readTile, index, size);
+    },
     async inclusionProof(index, size = current().size) {
       const newest = current();
-      requireSize(size, 0);
-      requireRange(index, size);
+      requireSize(size, newest);
+      requireIndex(index, size);
+      const read = readOnce(readTile);
       const [leaf, path, root] = await Promise.all([
-        leafHashIn(index, size),
-        inclusionPath(readTile, index, size),
-        rootAt(size, newest),
+        leafHashIn(read, index, size),
+        inclusionPath(read, index, size),
+        provenRoot(read, size, newest),
       ]);
       const proof = { index, size, leaf, path, root };
-      if (!verifyInclusion(proof)) throw damaged('tile', `set does not hash to the root at size ${size}`);
+      if (!verifyInclusion(proof)) throw doNotHash(size);
       return proof;
     },
     async consistencyProof(oldSize, newSize = current().size) {
       const newest = current();
-      requireSize(newSize, 1);
-      requireSize(oldSize, 1);
+      requireSize(newSize, newest);
+      requireSize(oldSize, newest);
       if (oldSize > newSize) throw outOfRange(`Size ${oldSize} is not before size ${newSize}.`);
+      const read = readOnce(readTile);
       const [oldRoot, newRoot, path] = await Promise.all([
-        rootAt(oldSize, newest),
-        rootAt(newSize, newest),
-        consistencyPath(readTile, oldSize, newSize),
+        provenRoot(read, oldSize, newest),
+        provenRoot(read, newSize, newest),
+        consistencyPath(read, oldSize, newSize),
       ]);
       const proof = { oldSize, newSize, oldRoot, newRoot, path };
-      if (!verifyConsistency(proof)) throw damaged('tile', `set does not hash to the root at size ${newSize}`);
+      if (!verifyConsistency(proof)) throw doNotHash(newSize);
       return proof;
     },
     async entry(index) {
-      requireRange(index, current().size);
+      const { size } = current();
+      requireIndex(index, size);
       const bundle = Math.floor(index / TILE_WIDTH);
-      const within = index % TILE_WIDTH;
-      const width = tileWidth('entries', bundle, current().size);
+      const width = tileWidth('entries', bundle, size);
       const bytes = await files.read({ level: 'entries', index: bundle, width });
-      return decodeBundle(bytes, width)?.[within] as Buffer;
+      return decodeBundle(bytes, width)?.[index % TILE_WIDTH] as Buffer;
     },
     async tileBytes(path) {
       if (path === 'checkpoint') return Buffer.from(current().note);
@@ -91,4 +86,30 @@ export function createLogReader({ files, current }: { files: LogFiles; current: 
       return await files.read(tile);
     },
   };
+}
+
+/** Within one proof each tile is read once: a path takes many nodes from the same few tiles. */
+function readOnce(read: TileReader): TileReader {
+  const tiles = new Map<string, Promise<Buffer>>();
+  return (level, index, width) => {
+    const name = tilePath({ level, index, width });
+    const tile = tiles.get(name) ?? read(level, index, width);
+    tiles.set(name, tile);
+    return tile;
+  };
+}
+
+function requireIndex(index: number, size: number): void {
+  if (Number.isSafeInteger(index) && index >= 0 && index < size) return;
+  throw outOfRange(`The log has no entry ${index}: it has ${size}.`);
+}
+
+/** Of the empty tree nothing can be proven. */
+function requireSize(size: number, newest: SignedCheckpoint): void {
+  if (Number.isSafeInteger(size) && size >= 1 && size <= newest.size) return;
+  throw outOfRange(`The log has no checkpoint of size ${size} to prove from: it has ${newest.size} entries.`);
+}
+
+function doNotHash(size: number): Problem {
+  return damaged('tile', `set does not hash to the root at size ${size}`);
 }

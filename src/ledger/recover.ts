@@ -8,6 +8,7 @@ import type { LogFiles } from './files.ts';
 import { hashBase64, hashHex, leafHash } from './hash.ts';
 import type { History } from './history.ts';
 import { damaged, forkDetected, rolledBack } from './problems.ts';
+import { readLeaves } from './source.ts';
 import type { LeafSource } from './source.ts';
 import { TILE_WIDTH, tileLevels, tilePath, tileWidth } from './tile.ts';
 import { rangeRoot } from './tree.ts';
@@ -103,7 +104,7 @@ async function compareSource({ files, source }: Recovery, size: number): Promise
   const index = Math.floor((size - 1) / TILE_WIDTH);
   const count = size - index * TILE_WIDTH;
   const logged = decodeBundle(await files.read({ level: 'entries', index, width: count }), count) ?? [];
-  const leaves = await source.read(index * TILE_WIDTH, count);
+  const leaves = await readLeaves(source, index * TILE_WIDTH, count);
   logged.forEach((entry, i) => {
     const leaf = leaves[i];
     if (leaf?.equals(entry)) return;

@@ -7,6 +7,8 @@ interface ScheduleOptions {
   /** One run; runs never overlap. */
   publish(): Promise<SignedCheckpoint>;
   onSettled(checkpoint: SignedCheckpoint): void;
+  /** After a failed run: can a later one succeed? */
+  mayRetry(): boolean;
 }
 
 interface Waiter {
@@ -45,7 +47,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
     } catch (error) {
       const problem = Problem.is(error) ? error : stopped(error);
       rejectAll(problem);
-      if (!closing) later(RETRY_MS);
+      if (!closing && options.mayRetry()) later(RETRY_MS);
       throw problem;
     } finally {
       lastRunAt = performance.now();

@@ -3,6 +3,7 @@ import { decodePrefix } from './bundle.ts';
 import type { LogFiles } from './files.ts';
 import { HASH_BYTES, hashAt, hashesToBytes, hashHex, leafHash } from './hash.ts';
 import type { Hash } from './hash.ts';
+import { readLeaves } from './source.ts';
 import type { LeafSource } from './source.ts';
 import { TILE_WIDTH, tilePath, tileWidth } from './tile.ts';
 import type { TileId } from './tile.ts';
@@ -180,20 +181,15 @@ async function readIfSound(files: LogFiles, tile: TileId): Promise<Buffer | unde
 }
 
 async function sourceHashes(source: LeafSource, first: number, width: number): Promise<LeafHashes> {
-  const leaves = await readSource(source, first, width);
-  if (leaves?.length === width) return leaves.map(leafHash);
+  const leaves = await orUndefined(readLeaves(source, first, width));
+  if (leaves) return leaves.map(leafHash);
   // Something is missing: find out which.
   const hashes: LeafHashes = [];
   for (let i = 0; i < width; i += 1) {
-    const [leaf] = (await readSource(source, first + i, 1)) ?? [];
+    const [leaf] = (await orUndefined(readLeaves(source, first + i, 1))) ?? [];
     hashes.push(leaf && leafHash(leaf));
   }
   return hashes;
-}
-
-/** Whatever keeps a source from giving its leaves is a finding: they are missing. */
-async function readSource(source: LeafSource, from: number, count: number): Promise<Buffer[] | undefined> {
-  return await source.read(from, count).catch(() => undefined);
 }
 
 /** A missing or unreadable part is a finding, whatever its cause; anything but a `Problem` is our own mistake. */

@@ -209,3 +209,47 @@ test('after a failed durable write the log stops for good', () =>
     await assert.rejects(log.waitFor(4), { code: 'ledger.stopped' });
     await log.close();
   }));
+
+test('a log is verified while it grows', () =>
+  withDirectory(async (dir) => {
+    const options = { ...optionsFor(dir, growingSource(240)), minIntervalMs: 0 };
+    const log = await openTileLog(options);
+    await log.publish();
+    let verified = 0;
+    const growing = (async () => {
+      for (let size = 241; size <= 280; size += 1) {
+        options.source.length = size;
+        await log.waitFor(size - 1);
+      }
+    })();
+    const grown = growing.then(() => true);
+    do {
+      const verdict = await log.verify();
+      assert.ok(verdict.ok, JSON.stringify(verdict));
+      const { size } = log.checkpoint();
+      assert.ok(verifyInclusion(await log.inclusionProof(199, size)));
+      verified += 1;
+    } while (!(await Promise.race([grown, Promise.resolve(false)])));
+    assert.ok(verified > 1);
+    await log.close();
+  }));
+
+test('a source that gives too few entries, or fails, is not guessed at', () =>
+  withDirectory(async (dir) => {
+    const source = growingSource(5);
+    const options = optionsFor(dir, source);
+    const read: typeof source.read = (from, count) => growingSource(5).read(from, count);
+    const log = await openTileLog(options);
+    source.read = async (from, count) => (await read(from, count)).slice(1);
+    await assert.rejects(log.waitFor(4), { code: 'ledger.source_unavailable' });
+    source.read = () => Promise.reject(new Error('the database is busy'));
+    await assert.rejects(log.waitFor(4), { code: 'ledger.source_unavailable' });
+    source.read = read;
+    assert.equal((await log.waitFor(4)).size, 5);
+    await log.close();
+  }));
+
+test('a log that was begun before is not begun anew', () =>
+  withDirectory(async (dir) => {
+    await assert.rejects(openTileLog({ ...optionsFor(dir), expectHistory: true }), { code: 'ledger.missing' });
+  }));

@@ -9,13 +9,13 @@ import type { Edge } from './edge.ts';
 import { logFiles } from './files.ts';
 import { emptyRoot } from './hash.ts';
 import type { Hash } from './hash.ts';
-import { openHistory } from './history.ts';
-import { closed, empty, readOnly, rolledBack, stopped } from './problems.ts';
+import { hasHistory, openHistory } from './history.ts';
+import { closed, empty, missing, readOnly, rolledBack, stopped } from './problems.ts';
 import type { ConsistencyProof, InclusionProof } from './proof.ts';
 import { createLogReader } from './reader.ts';
 import { compareEdgeFiles, recoverEdge, tidyPartials } from './recover.ts';
 import { createSchedule } from './schedule.ts';
-import { entriesSource } from './source.ts';
+import { entriesSource, readLeaves } from './source.ts';
 import type { LeafSource, SourceName } from './source.ts';
 import { TILE_WIDTH } from './tile.ts';
 import { rangeRoot } from './tree.ts';
@@ -33,6 +33,8 @@ export interface TileLogOptions {
   minIntervalMs?: number;
   /** 'read': never writes and never refuses; for verify and trace when a log must not go on. */
   access?: 'read' | 'write';
+  /** The log was begun before: without its files it is refused with `ledger.missing`, not begun anew. */
+  expectHistory?: boolean;
   /** How `verify` speaks of the source. */
   sourceName?: SourceName;
   onPublished?: (checkpoint: SignedCheckpoint) => void;
@@ -76,6 +78,7 @@ const BATCH_ENTRIES = 4096;
  */
 export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
   const { dir, origin, signer, source, clock, access = 'write', minIntervalMs = 200 } = options;
+  if (options.expectHistory && access === 'write' && !(await hasHistory(dir))) throw missing();
   const files = logFiles(dir);
   const history = await openHistory(dir, access);
   const { verifier } = signer;
@@ -136,14 +139,12 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
     const available = await source.size();
     if (available < signed.size) throw rolledBack(signed, available);
     if (available === signed.size) return false;
-    const entries = await source.read(signed.size, Math.min(BATCH_ENTRIES, available - signed.size));
+    const entries = await readLeaves(source, signed.size, Math.min(BATCH_ENTRIES, available - signed.size));
     await compareEdgeFiles(files, before);
 
     const { edge: after, files: made } = growEdge(before, entries);
     faultPoint('ledger.before_tiles');
-    await durably(async () => {
-      for (const file of made) await files.store(file);
-    });
+    await durably(async () => void (await Promise.all(made.map((file) => files.store(file)))));
     faultPoint('ledger.after_tiles');
     await signAndExpose({ origin, size: after.range.size, root: rangeRoot(after.range) });
     edge = after;
@@ -163,6 +164,7 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
       return current();
     },
     onSettled: (checkpoint) => options.onPublished?.(checkpoint),
+    mayRetry: () => access === 'write' && !failure,
   });
 
   function current(): SignedCheckpoint {
@@ -189,7 +191,7 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
     size: () => exposed?.size ?? 0,
     checkpoint: current,
     publish: schedule.publish,
-    poke: schedule.poke,
+    poke: access === 'write' ? schedule.poke : () => undefined,
     waitFor: (index) => (index < (exposed?.size ?? 0) ? Promise.resolve(current()) : schedule.waitFor(index)),
     ...reader,
     audit,
