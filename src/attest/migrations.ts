@@ -1,0 +1,52 @@
+import type { Migration } from '#storage';
+
+export const migrations: readonly Migration[] = [
+  {
+    name: '0001_attestations',
+    async up(db, types) {
+      await db.schema
+        .createTable('attest_trust')
+        .addColumn('fact', types.int64, (column) => column.primaryKey())
+        .addColumn('at', types.int64, (column) => column.notNull())
+        .addColumn('document', types.json, (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createTable('attest_precertificate')
+        .addColumn('serial', types.text, (column) => column.primaryKey())
+        .addColumn('san', types.text, (column) => column.notNull())
+        .addColumn('issuer', types.text, (column) => column.notNull())
+        .addColumn('logged_at', types.int64, (column) => column.notNull())
+        .addColumn('fact', types.int64, (column) => column.notNull())
+        .execute();
+      // The signatures log is made from this table: row number log_index is leaf number log_index.
+      await db.schema
+        .createTable('attest_entry')
+        .addColumn('log_index', types.int64, (column) => column.primaryKey())
+        .addColumn('attestation', types.text, (column) => column.notNull())
+        .addColumn('body', types.text, (column) => column.notNull())
+        .addColumn('logged_at', types.int64, (column) => column.notNull())
+        .addColumn('fact', types.int64, (column) => column.notNull().unique())
+        .execute();
+      await db.schema
+        .createTable('attest_bundle')
+        .addColumn('bundle', types.text, (column) => column.primaryKey())
+        .addColumn('attestation', types.text, (column) => column.notNull().unique())
+        .addColumn('predicate_type', types.text, (column) => column.notNull())
+        .addColumn('san', types.text, (column) => column.notNull())
+        .addColumn('issuer', types.text, (column) => column.notNull())
+        .addColumn('log_index', types.int64, (column) => column.notNull())
+        .addColumn('made_at', types.int64, (column) => column.notNull())
+        .addColumn('fact', types.int64, (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createTable('attest_subject')
+        .addColumn('bundle', types.text, (column) => column.notNull())
+        .addColumn('position', types.integer, (column) => column.notNull())
+        .addColumn('digest', types.text, (column) => column.notNull())
+        .addColumn('name', types.text, (column) => column.notNull())
+        .addPrimaryKeyConstraint('attest_subject_key', ['bundle', 'position', 'digest'])
+        .execute();
+      await db.schema.createIndex('attest_subject_digest').on('attest_subject').columns(['digest', 'bundle']).execute();
+    },
+  },
+];
