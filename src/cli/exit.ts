@@ -75,11 +75,11 @@ function isFailure(error: unknown): error is Error & Failure {
   return error instanceof Error && 'kind' in error && 'hint' in error && 'code' in error;
 }
 
+const MISTAKES = new Set(['cli.internal', 'http.unexpected']);
+
 export function exitOf(failure: Failure): ExitName {
-  if (failure.code === 'cli.internal') return 'failed';
-  const status = failure.details?.['status'];
-  // The server's own mistake is not a matter of trying again; its "slow down" is.
-  if (status === 500) return 'failed';
-  if (status === 429) return 'unavailable';
+  // A mistake of this program or of the server is no matter of trying again; "slow down" is.
+  if (MISTAKES.has(failure.code)) return 'failed';
+  if (failure.details?.['status'] === 429) return 'unavailable';
   return BY_KIND[failure.kind];
 }

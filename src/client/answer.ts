@@ -57,16 +57,28 @@ export async function problemOf(response: IncomingMessage): Promise<Problem> {
   const body = await readBody(response, ANSWER_MAX_BYTES).catch(() => Buffer.alloc(0));
   const fields = parseProblem(response.headers['content-type'], body);
   const requestId = text(fields['requestId']) ?? text(response.headers['x-request-id']);
-  const errors = Array.isArray(fields['errors']) ? { errors: fields['errors'] as unknown } : {};
-  const details = typeof fields['details'] === 'object' && fields['details'] !== null ? fields['details'] : {};
+  const details = Object.fromEntries(Object.entries(fields).filter(([name]) => !STANDARD_MEMBERS.has(name)));
   return new Problem({
     code: text(fields['code']) ?? (status >= 500 ? 'client.server_failed' : 'client.answer_unexpected'),
     kind: kindOf(status, fields['kind']),
     message: text(fields['detail']) ?? text(fields['title']) ?? `The server answered with status ${status}.`,
     hint: text(fields['hint']) ?? hintOf(status),
-    details: { ...details, ...errors, status, ...(requestId === undefined ? {} : { requestId }) },
+    details: { ...details, status, ...(requestId === undefined ? {} : { requestId }) },
   });
 }
+
+/** RFC 9457 §3.1 and ours; every other member is a detail of that problem. */
+const STANDARD_MEMBERS = new Set([
+  'type',
+  'title',
+  'status',
+  'detail',
+  'instance',
+  'code',
+  'kind',
+  'hint',
+  'requestId',
+]);
 
 function kindOf(status: number, claimed: unknown): ProblemKind {
   if (typeof claimed === 'string' && PROBLEM_KINDS.has(claimed)) return claimed as ProblemKind;
