@@ -97,6 +97,7 @@ export const verifyLedgerNow = defineEndpoint({
   response: VerdictResult,
 });
 
+/** What the API answers; see the schemas above. */
 export function presentLedger({ events, refusal }: Ledger): z.output<typeof LedgerStatus> {
   const { origin, size, root, note } = events.checkpoint();
   return {

@@ -41,7 +41,7 @@ export interface FactProof {
 /** The log of everything that happened: each fact of the journal is one leaf. */
 export interface Ledger {
   readonly events: TileLog;
-  /** Why the log is open for reading only, although writing was asked for. */
+  /** Why the log takes nothing in now: it was opened for reading only although writing was asked for, or publishing fails. */
   readonly refusal: Problem | undefined;
   /** Resolves when a signed checkpoint covers the fact; rejects (fail closed) if that cannot be had. */
   waitForFact(number: number): Promise<SignedCheckpoint>;
@@ -73,7 +73,9 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
 
   return {
     events,
-    refusal,
+    get refusal() {
+      return refusal ?? events.trouble();
+    },
     waitForFact,
     async proveFact(number) {
       const checkpoint = await waitForFact(number);

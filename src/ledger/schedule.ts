@@ -21,6 +21,8 @@ interface Waiter {
 export interface Schedule {
   publish: () => Promise<SignedCheckpoint>;
   poke: () => void;
+  /** Why the newest run failed; undefined after one that did not. */
+  trouble: () => Problem | undefined;
   waitFor: (index: number) => Promise<SignedCheckpoint>;
   /** A run calls this for each checkpoint it exposed. */
   settle(checkpoint: SignedCheckpoint): void;
@@ -38,14 +40,18 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   let lastRunAt = Number.NEGATIVE_INFINITY;
   let lastSettled = -1;
   let closing: Problem | undefined;
+  let trouble: Problem | undefined;
 
   async function run(): Promise<SignedCheckpoint> {
     clearTimeout(timer);
     timer = undefined;
     try {
-      return await options.publish();
+      const checkpoint = await options.publish();
+      trouble = undefined;
+      return checkpoint;
     } catch (error) {
       const problem = Problem.is(error) ? error : stopped(error);
+      trouble = problem;
       rejectAll(problem);
       if (!closing && options.mayRetry()) later(RETRY_MS);
       throw problem;
@@ -85,6 +91,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
 
   return {
     publish,
+    trouble: () => trouble,
     poke() {
       if (closing) return;
       if (waiters.size > 0) publishUnwatched();

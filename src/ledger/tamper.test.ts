@@ -233,9 +233,12 @@ test('a running log does not paper over an altered right edge, and goes on when 
     options.source.length = 601;
     await assert.rejects(log.waitFor(600), { code: 'ledger.damaged' });
     assert.equal(log.size(), 600);
+    assert.equal(log.trouble()?.code, 'ledger.damaged');
     await chmod(path, 0o644);
     await copyFile(join(dir, 'kept'), path);
     assert.equal((await log.waitFor(600)).size, 601);
+    await log.publish();
+    assert.equal(log.trouble(), undefined);
     await log.close();
   }));
 

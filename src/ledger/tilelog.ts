@@ -54,6 +54,8 @@ export interface TileLog {
   poke(): void;
   /** Resolves with a signed checkpoint that covers entry `index`. */
   waitFor(index: number): Promise<SignedCheckpoint>;
+  /** Why the log takes nothing in at present; undefined while it does. It is tried again unless a durable write failed. */
+  trouble(): Problem | undefined;
   /** The following read the disk anew each time; `ledger.damaged` if what they read does not hash to the signed root. */
   inclusionProof(index: number, size?: number): Promise<InclusionProof>;
   consistencyProof(oldSize: number, newSize?: number): Promise<ConsistencyProof>;
@@ -193,6 +195,7 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
     publish: schedule.publish,
     poke: access === 'write' ? schedule.poke : () => undefined,
     waitFor: (index) => (index < (exposed?.size ?? 0) ? Promise.resolve(current()) : schedule.waitFor(index)),
+    trouble: schedule.trouble,
     ...reader,
     audit,
     verify: async (onProgress) => (await audit(onProgress ? { onProgress } : {})).verdict,
