@@ -99,40 +99,6 @@ export const downloadArtifact = defineEndpoint({
   stream: 'response',
 });
 
-export const listAttestations = defineEndpoint({
-  name: 'artifact.attestations',
-  method: 'GET',
-  path: '/api/v1/artifacts/:artifact/attestations',
-  summary: 'List the signed bundles about an artifact.',
-  auth: 'required',
-  permission: 'artifact:read',
-  params: z.object({ artifact: IdOrDigest }),
-  response: z.object({
-    items: z.array(
-      z.object({
-        bundle: DigestText,
-        predicateType: z.string(),
-        signer: z.string(),
-        issuer: z.string(),
-        signedAt: Time,
-      }),
-    ),
-    next: z.null(),
-  }),
-});
-
-export const downloadAttestation = defineEndpoint({
-  name: 'artifact.attestation',
-  method: 'GET',
-  path: '/api/v1/artifacts/:artifact/attestations/:bundle',
-  summary: 'Download one Sigstore bundle about an artifact.',
-  auth: 'required',
-  permission: 'artifact:read',
-  params: z.object({ artifact: IdOrDigest, bundle: DigestText }),
-  response: z.never(),
-  stream: 'response',
-});
-
 export const listRefusals = defineEndpoint({
   name: 'artifact.refusals',
   method: 'GET',

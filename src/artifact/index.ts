@@ -16,5 +16,6 @@ export {
   type RepositoryKind,
   versionOf,
 } from './path.ts';
-// PUB export { type PublisherOptions, startPublisher } from './publisher.ts';
+export { provenanceSan, readRun, type RunRecord } from './publication.ts';
+export { type PublisherOptions, startPublisher } from './publisher.ts';
 export { type ArtifactRecord, type Refusal } from './store.ts';

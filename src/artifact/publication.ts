@@ -21,6 +21,7 @@ const Queued = z.object({
   name: z.string(),
   commit: z.string(),
   ref: z.string(),
+  pushFact: z.number(),
   workflow: z.object({ path: z.string() }),
 });
 const Finished = z.object({ run: z.string(), result: z.string(), outputs: z.array(Output) });

@@ -2,12 +2,21 @@ import { type Check, type Digest, failed, firstRefusal, passed } from '#base';
 import { type PolicyDocument, policyDigest, type Rule } from './document.ts';
 import type { Evidence } from './evidence.ts';
 import { checkApprovals, checkPreviousEnvironment } from './gate.ts';
-import { checkMaxAge, checkRequiredPredicates, checkSigner, checkSource, checkTrustedBuilder } from './provenance.ts';
+import {
+  builderLevel,
+  checkMaxAge,
+  checkRequiredPredicates,
+  checkSigner,
+  checkSource,
+  checkTrustedBuilder,
+} from './provenance.ts';
 
 export interface Decision {
   allowed: boolean;
   policy: Digest;
   checks: readonly Check[];
+  /** Highest level that is certain, as a verification summary names it; empty if no builder was trusted. */
+  levels: readonly string[];
 }
 
 /**
@@ -18,7 +27,15 @@ export function decide(policy: PolicyDocument, evidence: Evidence): Decision {
   const checks = [checkLedger(evidence), checkAttested(evidence)];
   for (const rule of policy.rules) checks.push(...checkRule(rule, evidence));
   const allowed = checks.every((check) => check.status === 'passed');
-  return { allowed, policy: policyDigest(policy), checks };
+  return { allowed, policy: policyDigest(policy), checks, levels: levelsOf(policy, evidence) };
+}
+
+function levelsOf(policy: PolicyDocument, evidence: Evidence): string[] {
+  const levels = policy.rules.flatMap((rule) =>
+    rule.kind === 'trusted-builder' ? [builderLevel(rule, evidence)] : [],
+  );
+  const level = levels.length === 0 ? -1 : Math.min(...levels);
+  return level < 0 ? [] : [`SLSA_BUILD_LEVEL_${level}`];
 }
 
 function checkRule(rule: Rule, evidence: Evidence): Check[] {

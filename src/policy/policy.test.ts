@@ -131,6 +131,7 @@ test('complete evidence is allowed, and every check of every rule is listed as p
   assert.deepEqual(refusals(evidence()), []);
   assert.equal(decision.allowed, true);
   assert.equal(decision.checks.length, 15);
+  assert.deepEqual(decision.levels, ['SLSA_BUILD_LEVEL_3']);
 });
 
 const replaced = (change: (predicate: ProvenanceShape) => void) =>

@@ -61,13 +61,24 @@ export function checkTrustedBuilder(rule: RuleOf<'trusted-builder'>, evidence: E
 function checkBuilder(rule: RuleOf<'trusted-builder'>, predicate: ProvenancePredicate): Check {
   const name = 'builder is trusted';
   const { id } = predicate.runDetails.builder;
-  const level = Math.max(-1, ...rule.builders.filter((builder) => builder.id === id).map((builder) => builder.level));
+  const level = levelOf(rule, predicate);
   if (level >= rule.minLevel) return passed(name, `${id}, SLSA_BUILD_LEVEL_${level}`);
   return failed(name, {
     code: level < 0 ? 'policy.builder_untrusted' : 'policy.builder_level_too_low',
     expected: `a builder of level ${rule.minLevel}: ${rule.builders.map((builder) => builder.id).join(', ')}`,
     found: level < 0 ? id : `${id} of level ${level}`,
   });
+}
+
+function levelOf(rule: RuleOf<'trusted-builder'>, { runDetails }: ProvenancePredicate): number {
+  const trusted = rule.builders.filter(({ id }) => id === runDetails.builder.id);
+  return Math.max(-1, ...trusted.map(({ level }) => level));
+}
+
+/** The lowest level any provenance of the artifact reaches; −1 if a builder is not trusted or there is no provenance. */
+export function builderLevel(rule: RuleOf<'trusted-builder'>, evidence: Evidence): number {
+  const levels = provenances(evidence).map((provenance) => (provenance ? levelOf(rule, provenance.predicate) : -1));
+  return levels.length === 0 ? -1 : Math.min(...levels);
 }
 
 function checkParameters(rule: RuleOf<'trusted-builder'>, predicate: ProvenancePredicate): Check {
