@@ -64,7 +64,9 @@ function requireLinux() {
 /** `npm ci` when the lock file changed since the last one. */
 function installPackages() {
   const stamp = join(root, 'node_modules', '.waybill-installed');
-  const wanted = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const wanted = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted && existsSync(nodePath())) return;
   say('Installing the npm packages named in package-lock.json …');
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], 'npm ci failed; its message is above.');
@@ -76,13 +78,21 @@ function installPackages() {
 }
 
 function installTools(tools) {
-  const missing = [...new Set(Object.entries(tools).filter(([file]) => !existsSync(file)).map(([, name]) => name))].sort();
+  const missing = [
+    ...new Set(
+      Object.entries(tools)
+        .filter(([file]) => !existsSync(file))
+        .map(([, name]) => name),
+    ),
+  ].sort();
   if (missing.length === 0) return;
   const root_ = process.getuid?.() === 0;
   const sudo = !root_ && canSudo();
   const command = ['apt-get', 'install', '-y', '--no-install-recommends', ...missing];
   if (!root_ && !sudo) {
-    console.error(`These Debian packages are needed first:\n\n  sudo ${command.join(' ')}\n\nThen run the same command again.`);
+    console.error(
+      `These Debian packages are needed first:\n\n  sudo ${command.join(' ')}\n\nThen run the same command again.`,
+    );
     process.exit(1);
   }
   say(`Installing Debian packages: ${missing.join(' ')} …`);

@@ -1,0 +1,5 @@
+/**
+ * wire: foreign protocols, one folder each. They translate; what may happen is decided by the modules before them.
+ */
+export { registerFileRoutes } from './files/index.ts';
+export { registerTileRoutes } from './tlog/index.ts';

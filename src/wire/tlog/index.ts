@@ -1,0 +1,2 @@
+/** wire/tlog: the logs as static files, as C2SP tlog-tiles lays them out. */
+export { registerTileRoutes } from './routes.ts';
