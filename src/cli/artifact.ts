@@ -3,6 +3,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { artifactContract } from '#artifact';
+import { listAttestations } from '#attest';
 import { parseDigest, Problem } from '#base';
 import type { Run } from './command.ts';
 import { withClient } from './connect.ts';
@@ -43,9 +44,7 @@ export const showArtifact: Run = async (invocation) => {
   const { records, attestations } = await withClient(invocation, async (client) => {
     const found = await findRecords(client, invocation.required('artifact'));
     const first = found[0];
-    const bundles = first
-      ? (await client.call(artifactContract.listAttestations, { params: { artifact: first.digest } })).items
-      : [];
+    const bundles = first ? (await client.call(listAttestations, { params: { digest: first.digest } })).items : [];
     return { records: found, attestations: bundles };
   });
   const parts = records.map((one) =>

@@ -5,7 +5,7 @@ import type { Invocation } from './command.ts';
 import { openHome } from './home.ts';
 
 /** A client for the server that a command is meant for: `--server`, else the environment, else the login. */
-export async function connect(invocation: Invocation): Promise<Client> {
+export async function connect(invocation: Invocation, fetchTimeoutMs?: number): Promise<Client> {
   const { env } = invocation.terminal;
   const home = openHome(invocation.terminal);
   const login = await home.login();
@@ -30,7 +30,7 @@ export async function connect(invocation: Invocation): Promise<Client> {
       hint: `Run \`waybill login --server ${server}\` and paste the enrolment link or token.`,
     });
   }
-  return createClient({ url: server, ca, token });
+  return createClient({ url: server, ca, token, fetchTimeoutMs });
 }
 
 /** PEM of `--ca`, of WAYBILL_CA, or what the login remembers. */
@@ -48,8 +48,12 @@ export async function readCa(invocation: Invocation, remembered?: string): Promi
 }
 
 /** One question to the server, with the connection closed after it. */
-export async function withClient<T>(invocation: Invocation, ask: (client: Client) => Promise<T>): Promise<T> {
-  const client = await connect(invocation);
+export async function withClient<T>(
+  invocation: Invocation,
+  ask: (client: Client) => Promise<T>,
+  fetchTimeoutMs?: number,
+): Promise<T> {
+  const client = await connect(invocation, fetchTimeoutMs);
   try {
     return await ask(client);
   } finally {

@@ -1,7 +1,49 @@
-import type { Command } from './command.ts';
+import type { Command, Flag } from './command.ts';
+
+const serving: readonly Flag[] = [
+  { name: 'data', value: 'DIR', summary: 'Data directory; $WAYBILL_DATA, else .waybill here, unless said.' },
+  { name: 'listen', value: 'HOST:PORT', summary: 'Where to listen; 127.0.0.1:8443 unless said.' },
+  { name: 'public-url', value: 'URL', summary: 'How others reach it; part of every signature, so it never changes.' },
+  {
+    name: 'network',
+    value: 'CIDR',
+    summary: 'Only hosts of this network may connect; this machine alone unless said.',
+    many: true,
+  },
+  {
+    name: 'log-level',
+    value: 'LEVEL',
+    summary: 'How much the server says.',
+    choices: ['silent', 'error', 'warn', 'info', 'debug'],
+  },
+];
 
 /** Starting Waybill, logging in, and asking this program about itself. */
 export const platformCommands: readonly Command[] = [
+  {
+    noun: 'up',
+    summary: 'Start Waybill on this machine: server, one runner, embedded storage.',
+    flags: serving,
+    runs: 'until-stopped',
+    offline: true,
+    examples: [{ does: 'To try it', line: 'waybill up' }],
+    load: async () => (await import('./server.ts')).up,
+  },
+  {
+    noun: 'server',
+    verb: 'start',
+    summary: 'Start the server alone.',
+    flags: serving,
+    runs: 'until-stopped',
+    offline: true,
+    examples: [
+      {
+        does: 'For other machines of one network',
+        line: 'waybill server start --data /var/lib/waybill --listen 0.0.0.0:8443 --public-url https://waybill.example:8443 --network 10.0.0.0/8',
+      },
+    ],
+    load: async () => (await import('./server.ts')).start,
+  },
   {
     noun: 'login',
     summary: 'Log in to a server with an enrolment link or a token from stdin.',

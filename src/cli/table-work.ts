@@ -65,4 +65,28 @@ export const workCommands: readonly Command[] = [
     examples: [{ does: 'By digest', line: 'waybill artifact pull sha256:… --out ./program' }],
     load: async () => (await import('./artifact.ts')).pullArtifact,
   },
+  {
+    noun: 'artifact',
+    verb: 'verify',
+    summary: 'Verify the signed provenance of an artifact; bundles come from the server, the verdict is computed here.',
+    args: [{ name: 'artifact', summary: 'A digest, an id, or project/name@version.' }],
+    flags: [
+      { name: 'file', value: 'NAME', summary: 'Which file, where a version has several.' },
+      {
+        name: 'identity',
+        value: 'NAME',
+        summary: 'Who is expected to have signed; compared letter by letter.',
+        required: true,
+      },
+      { name: 'issuer', value: 'URL', summary: "Who vouches for that name; the server's control plane unless said." },
+      { name: 'predicate-type', value: 'URI', summary: 'The kind of claim that is expected.' },
+    ],
+    examples: [
+      {
+        does: 'Built by the workflow that we expect',
+        line: 'waybill artifact verify acme/hello/program@12-7fd1a60b --identity https://waybill.example/acme/hello/.github/workflows/build.yml@refs/heads/main',
+      },
+    ],
+    load: async () => (await import('./verify.ts')).verifyArtifact,
+  },
 ];

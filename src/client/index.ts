@@ -12,6 +12,7 @@ export {
   type EventOptions,
   type UploadContent,
 } from './client.ts';
+export { type CheckpointMemory, type LedgerView, openCheckpointMemory } from './memory.ts';
 export { createVerifyingStream } from './content.ts';
 export { createEventParser, type ServerEvent } from './events.ts';
 export { type CallInput } from './request.ts';
