@@ -1,10 +1,16 @@
+import type { Artifacts } from '#artifact';
+import type { Attest } from '#attest';
 import type { Identity } from '#identity';
 import type { Journal } from '#journal';
 import type { Ledger } from '#ledger';
 import { type App, openApiDocument } from '#http';
+import type { Releases } from '#release';
+import { bindArtifact } from './artifact.ts';
+import { bindAttest } from './attest.ts';
 import { bindHealth } from './health.ts';
 import { bindIdentity } from './identity.ts';
 import { bindLedger } from './ledger.ts';
+import { bindRelease } from './release.ts';
 
 export interface ApiDeps {
   publicUrl: string;
@@ -12,12 +18,18 @@ export interface ApiDeps {
   journal: Journal;
   ledger: Ledger;
   identity: Identity;
+  attest: Attest;
+  artifacts: Artifacts;
+  releases: Releases;
 }
 
 export function bindApi(app: App, deps: ApiDeps): void {
   bindHealth(app, deps);
   bindIdentity(app, deps);
   bindLedger(app, deps);
+  bindAttest(app, deps);
+  bindArtifact(app, deps);
+  bindRelease(app, deps);
   serveOpenApi(app, deps.version);
 }
 

@@ -1,19 +1,31 @@
 import { join } from 'node:path';
+import { type ArtifactControls, artifactModule, type Artifacts, createArtifacts } from '#artifact';
+import { type Attest, attestModule, createAttest } from '#attest';
 import type { Clock } from '#base';
 import { createIdentity, type Identity, type IdentityControls, identityModule } from '#identity';
 import { createJournal, type Journal, type ModuleDefinition } from '#journal';
 import { createLedger, type Ledger } from '#ledger';
+import { createReleases, releaseModule, type Releases } from '#release';
 import { type Db, type Objects, openDatabase, openObjects } from '#storage';
 import { openVault, type Vault, vaultModule } from '#vault';
 import { layoutOf } from './config.ts';
 import { type Instance, openInstance, sealedSecret } from './instance.ts';
 
 /** Every module with facts, in the order of the data. */
-export const modules: readonly ModuleDefinition[] = [vaultModule, identityModule];
+export const modules: readonly ModuleDefinition[] = [
+  vaultModule,
+  identityModule,
+  attestModule,
+  artifactModule,
+  releaseModule,
+];
 
 /** Controls a drill switches off, one at a time, on a throw-away server. No command line and no environment reaches them. */
 export interface Controls {
   identity?: IdentityControls;
+  artifact?: ArtifactControls;
+  publisher?: { verifyProvenance: boolean };
+  promotion?: { policy: boolean };
 }
 
 /** All the modules, built in order over one data directory. */
@@ -28,6 +40,9 @@ export interface Platform {
   vault: Vault;
   ledger: Ledger;
   identity: Identity;
+  attest: Attest;
+  artifacts: Artifacts;
+  releases: Releases;
   close(): Promise<void>;
 }
 
@@ -72,7 +87,40 @@ export async function openPlatform({
       pepper,
       ...(controls.identity ? { controls: controls.identity } : {}),
     });
-    return { instance, fresh, clock, db, objects, journal, vault, ledger, identity, close: closeAll };
+    const attest = await createAttest({
+      journal,
+      db,
+      vault,
+      objects,
+      clock,
+      publicUrl: instance.publicUrl,
+      name: instance.name,
+      dir: join(layout.ledger, 'signatures'),
+    });
+    closers.push(() => attest.close());
+    const artifacts = createArtifacts({
+      db,
+      journal,
+      objects,
+      identity,
+      ...(controls.artifact ? { controls: controls.artifact } : {}),
+    });
+    const releases = createReleases({ db, journal, identity, artifacts });
+    return {
+      instance,
+      fresh,
+      clock,
+      db,
+      objects,
+      journal,
+      vault,
+      ledger,
+      identity,
+      attest,
+      artifacts,
+      releases,
+      close: closeAll,
+    };
   } catch (error) {
     await closeAll();
     throw error;

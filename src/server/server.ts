@@ -3,12 +3,14 @@ import { bindApi } from '#api';
 import { type Clock, systemClock } from '#base';
 import { type App, createApp, issueTlsIdentity } from '#http';
 import { ensureDirectory } from '#storage';
+import { registerFileRoutes, registerTileRoutes } from '#wire';
 import { layoutOf, parseListen, type ServerSettings } from './config.ts';
 import { CA_FILE, freePort, hostsOf, openTlsAuthority, renewTls } from './listener.ts';
 import { hasInstance } from './instance.ts';
 import { lockDataDirectory } from './lock.ts';
 import { type Controls, openPlatform, type Platform } from './platform.ts';
 import { VERSION } from './version.ts';
+import { startWorkers } from './workers.ts';
 
 export interface RunningServer {
   /** Where it is reached; also the name in every signature. */
@@ -55,8 +57,19 @@ export async function startServer(
       clock,
       logLevel: settings.logLevel,
     });
-    closers.push(renewTls(app, authority, hosts, clock), () => app.close());
+    closers.push(
+      renewTls(app, authority, hosts, clock),
+      () => platform.journal.close(),
+      () => app.close(),
+    );
     bindApi(app, { ...platform, publicUrl, version: VERSION });
+    registerFileRoutes(app, platform);
+    registerTileRoutes(app, { ...platform, logs: logsOf(platform) });
+    startWorkers(platform, {
+      controls,
+      version: VERSION,
+      onError: (error, fact) => app.log.error({ err: error, fact: fact.number }, 'a worker will try this fact again'),
+    });
     const first = await platform.identity.bootstrapOwner();
     await app.listen({ host, port });
     return {
@@ -72,6 +85,8 @@ export async function startServer(
     throw error;
   }
 }
+
+const logsOf = ({ ledger, attest }: Platform) => ({ events: ledger.events, signatures: attest.signaturesLog });
 
 /** What was asked for; else the port listened on, which a data directory that exists already overrules. */
 async function publicUrlOf(settings: ServerSettings, port: number): Promise<{ publicUrl?: string }> {

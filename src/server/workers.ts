@@ -1,0 +1,21 @@
+import { startPublisher } from '#artifact';
+import type { Fact, Follower } from '#journal';
+import { startDecider, startSeeder } from '#release';
+import type { Controls, Platform } from './platform.ts';
+
+/** Starts what reads facts and does the next thing, in the order of the data. */
+export function startWorkers(
+  platform: Platform,
+  {
+    controls,
+    version,
+    onError,
+  }: { controls: Controls; version: string; onError: (error: unknown, fact: Fact) => void },
+): Follower[] {
+  const common = { ...platform, publicUrl: platform.instance.publicUrl, onError };
+  return [
+    startSeeder({ ...common, externalParameters: ['source', 'workflow', 'trigger', 'inputs'] }),
+    startPublisher({ ...common, ...(controls.publisher ? { controls: controls.publisher } : {}) }),
+    startDecider({ ...common, version, ...(controls.promotion ? { controls: controls.promotion } : {}) }),
+  ];
+}
