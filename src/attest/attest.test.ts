@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { bundleFromJSON } from '@sigstore/bundle';
 import { TrustedRoot } from '@sigstore/protobuf-specs';
 import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestFromHex, Problem } from '#base';
@@ -124,7 +124,6 @@ describe('a signed attestation', () => {
 
   test('is not handed out once its bytes have changed on the disk', async () => {
     const { bundle } = await house.attest.sign(provenance());
-    const { chmod, readFile, writeFile } = await import('node:fs/promises');
     const path = house.objects.path(bundle);
     const bytes = await readFile(path);
     bytes[100]! ^= 1;
@@ -170,7 +169,7 @@ describe('the authority', () => {
       await assert.rejects(openHouse(dir, undefined, 'other.example.com'), refusal('attest.name_changed'));
     }));
 
-  test('makes no bundle from an entry whose row was edited', () =>
+  test('notices an entry whose row was edited, and signs on to no log that contradicts itself', () =>
     withDirectory(async (dir) => {
       const house = await openHouse(dir);
       await house.attest.sign(provenance());
@@ -179,5 +178,24 @@ describe('the authority', () => {
       });
       assert.equal((await house.attest.signaturesLog.verify()).ok, false);
       await house.close();
+      await assert.rejects(openHouse(dir), (error) => Problem.is(error) && error.code.startsWith('ledger.'));
+    }));
+
+  test('refuses to go on with a draft that was damaged before its bundle was made', () =>
+    withDirectory(async (dir) => {
+      const house = await openHouse(dir);
+      const request = provenance({ idempotencyKey: 'k' });
+      // The log cannot be reached, so the entry is recorded and the bundle is not made.
+      await house.attest.signaturesLog.close();
+      await assert.rejects(house.attest.sign(request), (error) => Problem.is(error));
+      await house.attest.close();
+      const [fact] = await house.journal.read({ types: ['attest.entry_logged'], limit: 1 });
+      const path = house.objects.path((fact?.payload as { draft: never } | undefined)?.draft as never);
+      await chmod(path, 0o600);
+      await writeFile(path, '{}');
+      await house.close();
+      const again = await openHouse(dir);
+      await assert.rejects(again.attest.sign(request), refusal('storage.object_damaged'));
+      await again.close();
     }));
 });

@@ -19,7 +19,7 @@ import { BUNDLE_BYTES_MAX, parseBundle, renderBundle } from './bundle.ts';
 import { Draft, signDraft } from './draft.ts';
 import { type BundleMade, bundleMade, type EntryLogged, entryLogged, precertificateLogged } from './facts.ts';
 import type { IdentityExtensions } from './oid.ts';
-import { bundleNotFound, entryAltered, keyReused, selfCheckFailed } from './problems.ts';
+import { bundleNotFound, entryAltered, keyReused, selfCheckFailed, tooManyBundles } from './problems.ts';
 import { promiseInput, renderEntry } from './rekor.ts';
 import { logIdOf } from './sct.ts';
 import { parseStatement, Statement, STATEMENT_TYPE } from './statement.ts';
@@ -75,8 +75,8 @@ export interface Attest {
    * `attest.key_reused`; anything else it needs (vault, log, storage) failing refuses as well. Nothing half-made is handed out.
    */
   sign(request: SignRequest): Promise<SignedAttestation>;
-  /** Bundles with this artifact (or `gitCommit:…`) among their subjects, oldest first. */
-  bundlesFor(subject: Digest | `${string}:${string}`, limit?: number): Promise<BundleRow[]>;
+  /** All bundles with this artifact (or `gitCommit:…`) among their subjects, oldest first. `attest.too_many_bundles`. */
+  bundlesFor(subject: Digest | `${string}:${string}`): Promise<BundleRow[]>;
   /** The bundle's bytes, re-hashed. `attest.bundle_not_found`, `storage.object_damaged`. */
   requireBundle(bundle: Digest): Promise<BundleRow & { bytes: Buffer }>;
   trustedRoot(): TrustedRootJson;
@@ -97,7 +97,7 @@ export interface AttestOptions {
   dir: string;
 }
 
-const BUNDLES_MAX = 200;
+const BUNDLES_MAX = 2000;
 
 /** Opens the authority: makes keys and certificates on first start, and the signatures log from its facts. */
 export async function createAttest(options: AttestOptions): Promise<Attest> {
@@ -234,7 +234,12 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
     controlIssuer,
     signaturesLog: log,
     sign,
-    bundlesFor: async (subject, limit = BUNDLES_MAX) => (await listBundles(db, subject, limit)).map(toBundleRow),
+    async bundlesFor(subject) {
+      const rows = await listBundles(db, subject, BUNDLES_MAX + 1);
+      // A shortened list would hide evidence.
+      if (rows.length > BUNDLES_MAX) throw tooManyBundles(subject, BUNDLES_MAX);
+      return rows.map(toBundleRow);
+    },
     async requireBundle(bundle) {
       const row = await findBundle(db, bundle);
       if (!row) throw bundleNotFound(bundle);

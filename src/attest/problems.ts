@@ -57,3 +57,12 @@ export const bundleNotFound = (bundle: Digest) =>
     hint: 'List the bundles of an artifact with GET /api/v1/attestations/<digest>.',
     details: { bundle },
   });
+
+export const tooManyBundles = (subject: string, limit: number) =>
+  new Problem({
+    code: 'attest.too_many_bundles',
+    kind: 'limited',
+    message: `More than ${limit} bundles name ${subject}.`,
+    hint: 'Find out what signs so often about one artifact.',
+    details: { subject },
+  });

@@ -3,11 +3,13 @@ import {
   expectTag,
   invalid,
   itemAt,
+  oid,
   readDer,
   readItems,
   readOid,
   readSmallInteger,
   readTime,
+  sequence,
   Tag,
   type DerValue,
 } from './der.ts';
@@ -29,7 +31,14 @@ export interface Timestamp {
   certificateHash: Buffer;
   signature: Buffer;
   signatureAlgorithm: string;
+  /** Sent along; the list is not signed. */
+  certificates: readonly Buffer[];
 }
+
+/** PKIStatusInfo with status granted and nothing else. */
+const GRANTED = Buffer.from('3003020100', 'hex');
+/** AlgorithmIdentifier of SHA-256, without parameters and with NULL. */
+const SHA256 = [sequence(oid(oids.sha256)), sequence(oid(oids.sha256), Buffer.of(Tag.null, 0))];
 
 const TIMESTAMP_BYTES_MAX = 64 * 1024;
 
@@ -38,16 +47,26 @@ export function parseTimestamp(der: Uint8Array): Timestamp {
   if (der.length > TIMESTAMP_BYTES_MAX) throw invalid('it is too large for a timestamp');
   const [status, token] = readItems(expectTag(readDer(der), Tag.sequence));
   if (!status || !token) throw invalid('the timestamp was not granted');
-  // 0 granted, 1 granted with modifications.
-  if (readSmallInteger(itemAt(readItems(status), 0, Tag.integer)) > 1) throw invalid('the timestamp was not granted');
+  if (!status.bytes.equals(GRANTED)) throw invalid('the timestamp was not granted');
   const contentInfo = readItems(expectTag(token, Tag.sequence));
   expectOid(contentInfo[0], oids.signedData);
   const signedData = readItems(itemAt(readItems(itemAt(contentInfo, 1, constructed(0))), 0, Tag.sequence));
+  expectNumber(signedData[0], 3);
+  const [algorithm, ...others] = readItems(itemAt(signedData, 1, Tag.set));
+  expectSha256(algorithm);
+  if (others.length > 0) throw invalid('it names several digest algorithms');
   const info = readEncapsulated(itemAt(signedData, 2, Tag.sequence));
   const signers = readItems(itemAt(signedData, signedData.length - 1, Tag.set));
   const [signer] = signers;
   if (!signer || signers.length !== 1) throw invalid('a timestamp has exactly one signer');
-  return { ...readTstInfo(info), info, ...readSignerInfo(signer) };
+  return { ...readTstInfo(info), info, ...readSignerInfo(signer), certificates: readCertificates(signedData) };
+}
+
+/** Between content and signers; nothing signs this list, so the verifier compares it. */
+function readCertificates(signedData: readonly DerValue[]): Buffer[] {
+  const between = signedData.slice(3, -1);
+  if (between.length > 1) throw invalid('it has more than content, certificates and signers');
+  return between.flatMap((list) => readItems(expectTag(list, constructed(0)))).map(({ bytes }) => bytes);
 }
 
 function readEncapsulated(value: DerValue): Buffer {
@@ -63,8 +82,11 @@ function readTstInfo(info: Buffer): Pick<Timestamp, 'imprint' | 'at'> {
   return { imprint: itemAt(imprint, 1, Tag.octetString).content, at: readTime(itemAt(fields, 4, Tag.generalizedTime)) };
 }
 
-function readSignerInfo(signer: DerValue): Omit<Timestamp, 'imprint' | 'at' | 'info'> {
-  const fields = readItems(signer);
+function readSignerInfo(signer: DerValue): Omit<Timestamp, 'imprint' | 'at' | 'info' | 'certificates'> {
+  const fields = readItems(expectTag(signer, Tag.sequence));
+  // Without unsigned attributes, which anybody could add.
+  if (fields.length !== 6) throw invalid('a signer has exactly six parts');
+  expectNumber(fields[0], 1);
   const id = readItems(itemAt(fields, 1, Tag.sequence));
   expectSha256(fields[2]);
   const signed = itemAt(fields, 3, constructed(0));
@@ -103,11 +125,15 @@ function readSigningCertificate(value: DerValue): Buffer {
 }
 
 function expectSha256(algorithm: DerValue | undefined): void {
-  expectOid(readItems(required(algorithm))[0], oids.sha256);
+  if (!SHA256.some((spelling) => spelling.equals(required(algorithm).bytes))) throw invalid('it is not over SHA-256');
 }
 
 function expectOid(value: DerValue | undefined, id: string): void {
   if (readOid(required(value)) !== id) throw invalid(`it has another object identifier where ${id} should be`);
+}
+
+function expectNumber(value: DerValue | undefined, number: number): void {
+  if (readSmallInteger(required(value)) !== number) throw invalid('it has another version');
 }
 
 function required(value: DerValue | undefined): DerValue {

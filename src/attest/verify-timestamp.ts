@@ -23,6 +23,9 @@ export function verifyTimestamp(der: Buffer, stamped: Buffer, authorities: reado
   if (!hash || !verify(hash, timestamp.attributes, signer.leaf.publicKey, timestamp.signature)) {
     refuse('attest.timestamp_invalid', 'the signature of the timestamp authority', 'another');
   }
+  if (timestamp.certificates.some((certificate) => !certificate.equals(signer.leaf.der))) {
+    refuse('attest.timestamp_invalid', "no certificate but the signer's", 'another certificate beside it');
+  }
   if (!isValidAt(signer.authority.validFor, timestamp.at)) {
     refuse('attest.timestamp_untrusted', 'a time when the trusted root trusts the authority', toIso(timestamp.at));
   }

@@ -177,16 +177,11 @@ function checkSigner(leaf: Certificate | undefined, expect: VerifyRequest['expec
     const because = 'the certificate cannot be read';
     return { checks: [skipped('signer', because).check, skipped('signer issuer', because).check], value: undefined };
   }
-  const names = [...(expect.san === undefined ? [] : [expect.san]), ...(expect.sanOneOf ?? [])];
+  const names = namesOf(expect);
   const san = check('signer', () => {
     const found = requireName(leaf);
     if (!names.includes(found)) {
-      refuse(
-        'attest.signer_wrong',
-        names.join(' or ') || 'a name, but none was asked for',
-        found,
-        'Whoever signed this is not whom you asked for.',
-      );
+      refuse('attest.signer_wrong', listed(names), found, 'Whoever signed this is not whom you asked for.');
     }
     return { value: found, detail: found };
   });
@@ -195,7 +190,7 @@ function checkSigner(leaf: Certificate | undefined, expect: VerifyRequest['expec
     if (found.issuer === undefined || found.issuer !== expect.issuer) {
       refuse(
         'attest.issuer_wrong',
-        expect.issuer,
+        listed([expect.issuer]),
         found.issuer ?? 'none',
         'Somebody else vouches for the name of the signer.',
       );
@@ -239,6 +234,10 @@ function checkStatement({ dsseEnvelope }: Bundle, { artifact, expect }: VerifyRe
   return { checks, value: statement.value };
 }
 
+const namesOf = ({ san, sanOneOf = [] }: VerifyRequest['expect']) => [...(san === undefined ? [] : [san]), ...sanOneOf];
+const listed = (names: readonly string[]) =>
+  names.map((name) => name || '(an empty name)').join(' or ') || 'a name, but none was asked for';
+
 /** The last word: another implementation, at its defaults (one log entry, one certificate timestamp, one timestamp). */
 function checkWithSigstore(bundle: unknown, trustedRoot: unknown, expect: VerifyRequest['expect']): Check {
   return check('sigstore-js agrees', () => {
@@ -246,10 +245,10 @@ function checkWithSigstore(bundle: unknown, trustedRoot: unknown, expect: Verify
     const { identity } = new Verifier(material).verify(toSignedEntity(bundleFromJSON(bundle)));
     // Its own policy treats names as regular expressions, so names are compared here.
     const { subjectAlternativeName: san, extensions } = identity ?? {};
-    const names = [expect.san, ...(expect.sanOneOf ?? [])];
-    if (san === undefined || !names.includes(san)) refuse('attest.signer_wrong', names.join(' or '), san ?? 'none');
+    const names = namesOf(expect);
+    if (san === undefined || !names.includes(san)) refuse('attest.signer_wrong', listed(names), san ?? 'none');
     if (extensions?.issuer !== expect.issuer)
-      refuse('attest.issuer_wrong', expect.issuer, extensions?.issuer ?? 'none');
+      refuse('attest.issuer_wrong', listed([expect.issuer]), extensions?.issuer ?? 'none');
     return { value: true, detail: '@sigstore/verify at its defaults' };
   }).check;
 }
