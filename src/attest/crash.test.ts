@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { rebuildAndCompare } from '#journal';
@@ -23,16 +24,18 @@ const points: readonly [point: string, hit: number, loggedBefore: boolean][] = [
   ['attest.after_bundle', 1, true],
 ];
 
-describe('killed while signing', () => {
+describe('killed while signing', { concurrency: 3 }, () => {
   for (const [point, hit, loggedBefore] of points) {
     test(`at ${point}, the key ends with one bundle and ${loggedBefore ? 'the signature that was logged' : 'one entry'}`, () =>
       withDirectory(async (dir) => {
-        const child = spawnSync(process.execPath, ['--input-type=module-typescript', '-e', script, dir], {
+        const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script, dir], {
           env: { WAYBILL_FAULT_POINT: point, WAYBILL_FAULT_HIT: String(hit) },
-          encoding: 'utf8',
+          stdio: ['ignore', 'ignore', 'pipe'],
           cwd: join(import.meta.dirname, '..', '..'),
         });
-        assert.equal(child.signal, 'SIGKILL', child.stderr);
+        const errors = child.stderr.toArray();
+        const [, signal] = await once(child, 'exit');
+        assert.equal(signal, 'SIGKILL', (await errors).join(''));
 
         const house = await openHouse(dir);
         const logged = await house.journal.read({ types: ['attest.entry_logged'], limit: 10 });

@@ -262,7 +262,7 @@ describe('a bundle is refused, and the right check says why, after a change of',
         bytes[at]! ^= 1 << bit;
         assert.equal(run({ bundle: bytes }).ok, false);
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { verify } from 'node:crypto';
 import { chmod, copyFile, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -232,13 +233,13 @@ describe('the vault refuses', () => {
     }));
 });
 
-describe('killed between the sealed file and its fact', () => {
+describe('killed between the sealed file and its fact', { concurrency: 3 }, () => {
   const script = `
     import { join } from 'node:path';
     import { systemClock } from '#base';
     import { createJournal } from '#journal';
     import { openDatabase } from '#storage';
-    import { openVault, vaultModule } from '#vault';
+    import { openVault, vaultModule } from '${join(import.meta.dirname, 'index.ts')}';
     const dir = process.argv[1];
     const db = await openDatabase({ path: join(dir, 'waybill.db') });
     const journal = await createJournal({ db, clock: systemClock, modules: [vaultModule] });
@@ -253,12 +254,14 @@ describe('killed between the sealed file and its fact', () => {
   ]) {
     test(`at ${point}, the vault goes on with the key that was sealed`, () =>
       within(async (dir) => {
-        const child = spawnSync(process.execPath, ['--input-type=module-typescript', '-e', script, dir], {
+        const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script, dir], {
           env: { WAYBILL_FAULT_POINT: point },
-          encoding: 'utf8',
+          stdio: ['ignore', 'ignore', 'pipe'],
           cwd: join(import.meta.dirname, '..', '..'),
         });
-        assert.equal(child.signal, 'SIGKILL', child.stderr);
+        const errors = child.stderr.toArray();
+        const [, signal] = await once(child, 'exit');
+        assert.equal(signal, 'SIGKILL', (await errors).join(''));
         const path = join(dir, 'vault/keys/log.json');
         const sealed = await readFile(path).catch(() => undefined);
         const house = await openHouse(dir);

@@ -69,6 +69,7 @@ export interface VaultOptions {
   dir: string;
   db: Db;
   journal: Journal;
+  /** Accepted like everywhere; times of keys are those of their facts. */
   clock?: Clock;
 }
 
