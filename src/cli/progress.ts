@@ -6,8 +6,10 @@ const REDRAW_MS = 120;
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'] as const;
 
 export interface Progress {
-  /** What is going on now; in a pipe each new state is one line. */
+  /** A new phase; in a pipe it is one line. */
   state(text: string): void;
+  /** How far the phase is; shown on a terminal only. */
+  update(text: string): void;
   stop(): void;
 }
 
@@ -28,6 +30,9 @@ export function startProgress(terminal: Terminal, first: string): Progress {
   return {
     state(next) {
       if (next !== text && !live) say(terminal, next);
+      text = next;
+    },
+    update(next) {
       text = next;
     },
     stop() {

@@ -45,6 +45,39 @@ export const platformCommands: readonly Command[] = [
     load: async () => (await import('./server.ts')).start,
   },
   {
+    noun: 'server',
+    verb: 'rebuild',
+    summary: 'Rebuild every table from the facts, in memory, and compare with the live ones.',
+    description:
+      'Writes nothing. An edit in the database, a lost row and a row that no fact accounts for are each named; then the exit status is 3.',
+    flags: [
+      { name: 'verify', summary: 'Compare; there is no other way to run it.', required: true },
+      { name: 'data', value: 'DIR', summary: 'Data directory; $WAYBILL_DATA, else .waybill here, unless said.' },
+    ],
+    offline: true,
+    examples: [{ does: 'After a crash or a restore', line: 'waybill server rebuild --verify --data /var/lib/waybill' }],
+    load: async () => (await import('./recover.ts')).verifyRebuild,
+  },
+  {
+    noun: 'server',
+    verb: 'recover-access',
+    summary: 'Make a new enrolment link for the owner, on the machine that holds the data.',
+    description: 'The server must be stopped. The link is recorded like any other.',
+    flags: [
+      { name: 'data', value: 'DIR', summary: 'Data directory; $WAYBILL_DATA, else .waybill here, unless said.' },
+      { name: 'person', value: 'NAME', summary: 'Somebody else than owner.' },
+    ],
+    offline: true,
+    examples: [{ does: 'The owner lost their token', line: 'waybill server recover-access --data /var/lib/waybill' }],
+    load: async () => (await import('./recover.ts')).recoverAccess,
+  },
+  {
+    noun: 'doctor',
+    summary: 'Look for what on this machine would get in the way.',
+    examples: [{ does: 'Before the first start', line: 'waybill doctor' }],
+    load: async () => (await import('./doctor.ts')).diagnose,
+  },
+  {
     noun: 'login',
     summary: 'Log in to a server with an enrolment link or a token from stdin.',
     description:

@@ -1,4 +1,9 @@
-import type { Command } from './command.ts';
+import type { Command, Flag } from './command.ts';
+
+const waiting: readonly Flag[] = [
+  { name: 'no-wait', summary: 'Do not wait for the decision.' },
+  { name: 'wait', value: 'TIME', summary: 'How long to wait for the decision: 1m, 2h.' },
+];
 
 /** What travels: pushes, builds, artifacts, promotions, deployments. */
 export const workCommands: readonly Command[] = [
@@ -88,5 +93,62 @@ export const workCommands: readonly Command[] = [
       },
     ],
     load: async () => (await import('./verify.ts')).verifyArtifact,
+  },
+  {
+    noun: 'promote',
+    verb: 'request',
+    summary: 'Ask for an artifact to be let into an environment, and wait for the decision.',
+    description: 'Exit status 0: promoted. 3: refused, with every check. 8: it waits, for an approval or for evidence.',
+    args: [{ name: 'artifact', summary: 'A digest, or project/name@version.' }],
+    flags: [
+      { name: 'to', value: 'ENVIRONMENT', summary: 'Where it should go.', required: true },
+      { name: 'project', value: 'PROJECT', summary: 'Its project; needed with a digest.' },
+      { name: 'comment', value: 'TEXT', summary: 'Why; it is kept.' },
+      ...waiting,
+    ],
+    examples: [{ does: 'The first step', line: 'waybill promote request acme/hello/program@12-7fd1a60b --to dev' }],
+    load: async () => (await import('./promote.ts')).requestPromotion,
+  },
+  {
+    noun: 'promote',
+    verb: 'approve',
+    summary: 'Approve a promotion that somebody else requested, and wait for the decision.',
+    args: [{ name: 'promotion', summary: 'Its id.' }],
+    flags: [{ name: 'comment', value: 'TEXT', summary: 'Why; it is kept.' }, ...waiting],
+    examples: [{ does: 'After a look at it', line: 'waybill promote approve pmt_…' }],
+    load: async () => (await import('./promote.ts')).approvePromotion,
+  },
+  {
+    noun: 'promote',
+    verb: 'list',
+    summary: 'List the promotions of a project, newest first.',
+    args: [{ name: 'project', summary: 'Its name.' }],
+    flags: [{ name: 'environment', value: 'ENVIRONMENT', summary: 'Only to this one.' }],
+    examples: [{ does: 'What went to production', line: 'waybill promote list acme --environment production' }],
+    load: async () => (await import('./promote.ts')).listPromotions,
+  },
+  {
+    noun: 'promote',
+    verb: 'show',
+    summary: 'Show a promotion with every check of its decision.',
+    args: [{ name: 'promotion', summary: 'Its id.' }],
+    examples: [{ does: 'Why was it refused?', line: 'waybill promote show pmt_…' }],
+    load: async () => (await import('./promote.ts')).showPromotion,
+  },
+  {
+    noun: 'environment',
+    verb: 'list',
+    summary: 'List the environments of a project in the order that artifacts pass them.',
+    args: [{ name: 'project', summary: 'Its name.' }],
+    examples: [{ does: 'From first to last', line: 'waybill environment list acme' }],
+    load: async () => (await import('./promote.ts')).listEnvironments,
+  },
+  {
+    noun: 'environment',
+    verb: 'show',
+    summary: 'Show an environment: its policy, and what it is promised to run.',
+    args: [{ name: 'environment', summary: 'project/environment.' }],
+    examples: [{ does: 'What should run in production?', line: 'waybill environment show acme/production' }],
+    load: async () => (await import('./promote.ts')).showEnvironment,
   },
 ];
