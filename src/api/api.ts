@@ -5,12 +5,14 @@ import type { Journal } from '#journal';
 import type { Ledger } from '#ledger';
 import { type App, openApiDocument } from '#http';
 import type { Releases } from '#release';
+import type { Source } from '#source';
 import { bindArtifact } from './artifact.ts';
 import { bindAttest } from './attest.ts';
 import { bindHealth } from './health.ts';
 import { bindIdentity } from './identity.ts';
 import { bindLedger } from './ledger.ts';
 import { bindRelease } from './release.ts';
+import { bindSource } from './source.ts';
 
 export interface ApiDeps {
   publicUrl: string;
@@ -19,6 +21,7 @@ export interface ApiDeps {
   ledger: Ledger;
   identity: Identity;
   attest: Attest;
+  source: Source;
   artifacts: Artifacts;
   releases: Releases;
 }
@@ -27,6 +30,7 @@ export function bindApi(app: App, deps: ApiDeps): void {
   bindHealth(app, deps);
   bindIdentity(app, deps);
   bindLedger(app, deps);
+  bindSource(app, deps);
   bindAttest(app, deps);
   bindArtifact(app, deps);
   bindRelease(app, deps);

@@ -6,6 +6,7 @@ import { createIdentity, type Identity, type IdentityControls, identityModule } 
 import { createJournal, type Journal, type ModuleDefinition } from '#journal';
 import { createLedger, type Ledger } from '#ledger';
 import { createReleases, releaseModule, type Releases } from '#release';
+import { createSource, type Source, type SourceControls, sourceModule } from '#source';
 import { type Db, type Objects, openDatabase, openObjects } from '#storage';
 import { openVault, type Vault, vaultModule } from '#vault';
 import { layoutOf } from './config.ts';
@@ -16,6 +17,7 @@ export const modules: readonly ModuleDefinition[] = [
   vaultModule,
   identityModule,
   attestModule,
+  sourceModule,
   artifactModule,
   releaseModule,
 ];
@@ -23,6 +25,7 @@ export const modules: readonly ModuleDefinition[] = [
 /** Controls a drill switches off, one at a time, on a throw-away server. No command line and no environment reaches them. */
 export interface Controls {
   identity?: IdentityControls;
+  source?: Partial<SourceControls>;
   artifact?: ArtifactControls;
   publisher?: { verifyProvenance: boolean };
   promotion?: { policy: boolean };
@@ -41,6 +44,7 @@ export interface Platform {
   ledger: Ledger;
   identity: Identity;
   attest: Attest;
+  source: Source;
   artifacts: Artifacts;
   releases: Releases;
   close(): Promise<void>;
@@ -98,6 +102,17 @@ export async function openPlatform({
       dir: join(layout.ledger, 'signatures'),
     });
     closers.push(() => attest.close());
+    const source = await createSource({
+      dir: layout.git,
+      publicUrl: instance.publicUrl,
+      secret: await sealedSecret(vault, data, 'source-secret'),
+      journal,
+      db,
+      objects,
+      identity,
+      ...(controls.source ? { controls: controls.source } : {}),
+    });
+    closers.push(() => source.close());
     const artifacts = createArtifacts({
       db,
       journal,
@@ -117,6 +132,7 @@ export async function openPlatform({
       ledger,
       identity,
       attest,
+      source,
       artifacts,
       releases,
       close: closeAll,

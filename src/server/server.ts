@@ -3,7 +3,7 @@ import { bindApi } from '#api';
 import { type Clock, systemClock } from '#base';
 import { type App, createApp, issueTlsIdentity } from '#http';
 import { ensureDirectory } from '#storage';
-import { registerFileRoutes, registerTileRoutes } from '#wire';
+import { registerFileRoutes, registerGitRoutes, registerTileRoutes } from '#wire';
 import { layoutOf, parseListen, type ServerSettings } from './config.ts';
 import { CA_FILE, freePort, hostsOf, openTlsAuthority, renewTls } from './listener.ts';
 import { hasInstance } from './instance.ts';
@@ -63,6 +63,7 @@ export async function startServer(
       () => app.close(),
     );
     bindApi(app, { ...platform, publicUrl, version: VERSION });
+    registerGitRoutes(app, platform);
     registerFileRoutes(app, platform);
     registerTileRoutes(app, { ...platform, logs: logsOf(platform) });
     startWorkers(platform, {

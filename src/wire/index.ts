@@ -2,4 +2,5 @@
  * wire: foreign protocols, one folder each. They translate; what may happen is decided by the modules before them.
  */
 export { registerFileRoutes } from './files/index.ts';
+export { registerGitRoutes } from './git/index.ts';
 export { registerTileRoutes } from './tlog/index.ts';
