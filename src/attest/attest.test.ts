@@ -169,6 +169,24 @@ describe('the authority', () => {
       await assert.rejects(openHouse(dir, undefined, 'other.example.com'), refusal('attest.name_changed'));
     }));
 
+  test('does not start under a name that cannot stand in a URL', () =>
+    withDirectory(async (dir) => {
+      for (const name of [
+        '127.0.0.1',
+        '::1',
+        '[::1].waybill.internal',
+        'a b',
+        'Upper.example.com',
+        'x/y',
+        '',
+        '.x',
+        'x:1',
+      ]) {
+        await assert.rejects(openHouse(dir, undefined, name), refusal('attest.name_invalid'), name);
+      }
+      await (await openHouse(dir, undefined, 'localhost')).close();
+    }));
+
   test('notices an entry whose row was edited, and signs on to no log that contradicts itself', () =>
     withDirectory(async (dir) => {
       const house = await openHouse(dir);

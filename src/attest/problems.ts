@@ -24,6 +24,14 @@ export const nameChanged = (recorded: string, given: string) =>
     hint: `Start it with the name ${recorded}: it stands in every certificate and in the log.`,
   });
 
+export const nameInvalid = (name: string) =>
+  new Problem({
+    code: 'attest.name_invalid',
+    kind: 'invalid',
+    message: `An installation cannot sign as '${name}'.`,
+    hint: 'Give it a host name in lower case, such as waybill.example.com; an IP address cannot be one.',
+  });
+
 export const keyReused = (attestation: string) =>
   new Problem({
     code: 'attest.key_reused',

@@ -4,7 +4,7 @@ import type { KeyAlgorithm, Signer, Vault } from '#vault';
 import { createAuthorities, LEAF_LIFETIME_MS, wholeSeconds } from './ca.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { type TrustEstablished, trustEstablished } from './facts.ts';
-import { authorityExpired, clockWrong, nameChanged } from './problems.ts';
+import { authorityExpired, clockWrong, nameChanged, nameInvalid } from './problems.ts';
 import { renderTrustedRoot, type TrustedRootJson } from './trusted-root.ts';
 
 /** The keys and certificates of this installation: made on first start, recorded as one fact, never silently made again. */
@@ -20,7 +20,6 @@ const KEYS = {
 
 /** Marks the log as Rekor v1 for sigstore-go: a tree id after the hostname. */
 const TREE_ID = '4242424242424242';
-const HOSTNAME = /^[a-z0-9](?:[a-z0-9.-]{0,200}[a-z0-9])?$/;
 
 export interface Trust {
   name: string;
@@ -63,7 +62,7 @@ async function establish(
   { journal, clock, name, publicUrl }: { journal: Journal; clock: Clock; name: string; publicUrl: string },
   signers: Trust['signers'],
 ): Promise<Fact<TrustEstablished>> {
-  if (!HOSTNAME.test(name)) throw new TypeError(`attest: the installation's name must be a host name, not '${name}'`);
+  if (!isHostname(name)) throw nameInvalid(name);
   const certificates = await createAuthorities(name, signers, clock.now());
   const base64 = (bytes: Buffer) => bytes.toString('base64');
   return await journal.record({
@@ -86,6 +85,13 @@ async function establish(
     actor: systemActor('attest'),
     expectSeq: 0,
   });
+}
+
+/** It becomes part of URLs and certificates; an IP address cannot, since nothing can stand in front of one. */
+function isHostname(name: string): boolean {
+  const hostname = `signatures.${name}`;
+  if (name === '' || name.startsWith('.') || name.length > 200 || !URL.canParse(`https://${hostname}`)) return false;
+  return new URL(`https://${hostname}`).hostname === hostname;
 }
 
 function trustOf({ payload }: Fact<TrustEstablished>, signers: Trust['signers']): Trust {
