@@ -102,27 +102,26 @@ const START_MS_MAX = 60_000;
 export async function startUp(stage: Stage, listen: string): Promise<Server> {
   const log = createWriteStream(join(stage.dir, 'server.log'), { flags: 'a' });
   const child = spawn(process.execPath, [cli, 'up', '--data', stage.data, '--listen', listen], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: stage.dir },
   });
   stage.server = child;
-  child.stderr.pipe(log);
   let printed = '';
   await new Promise<void>((resolve, reject) => {
     const timer = setTimeout(() => reject(new StepFailed(`the server did not start:\n${printed}`)), START_MS_MAX);
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stderr.on('data', (chunk: Buffer) => {
       printed += chunk.toString('utf8');
       log.write(chunk);
-      if (!/^ready /m.test(printed)) return;
+      if (!printed.includes('Ctrl-C stops it.')) return;
       clearTimeout(timer);
       resolve();
     });
     child.once('exit', () => reject(new StepFailed(`the server ended while starting:\n${printed}`)));
   });
-  const field = (name: string) => new RegExp(`^${name} (.+)$`, 'm').exec(printed)?.[1];
-  stage.url = field('url') ?? '';
-  stage.caFile = field('ca') ?? '';
-  return { process: child, link: field('enrol') };
+  const listening = /listens at (\S+) .*certificate authority is (.+)\)/.exec(printed);
+  stage.url = listening?.[1] ?? '';
+  stage.caFile = listening?.[2] ?? '';
+  return { process: child, link: /https:\S+#wbe_\w+/.exec(printed)?.[0] };
 }
 
 export async function stopStage(stage: Stage, keep: boolean): Promise<void> {
