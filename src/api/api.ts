@@ -1,5 +1,6 @@
 import type { Artifacts } from '#artifact';
 import type { Attest } from '#attest';
+import type { Deployments } from '#deploy';
 import type { Identity } from '#identity';
 import type { Journal } from '#journal';
 import type { Ledger } from '#ledger';
@@ -8,6 +9,7 @@ import type { Releases } from '#release';
 import type { Source } from '#source';
 import { bindArtifact } from './artifact.ts';
 import { bindAttest } from './attest.ts';
+import { bindDeploy } from './deploy.ts';
 import { bindHealth } from './health.ts';
 import { bindIdentity } from './identity.ts';
 import { bindLedger } from './ledger.ts';
@@ -24,6 +26,7 @@ export interface ApiDeps {
   source: Source;
   artifacts: Artifacts;
   releases: Releases;
+  deployments: Deployments;
 }
 
 export function bindApi(app: App, deps: ApiDeps): void {
@@ -34,6 +37,7 @@ export function bindApi(app: App, deps: ApiDeps): void {
   bindAttest(app, deps);
   bindArtifact(app, deps);
   bindRelease(app, deps);
+  bindDeploy(app, deps);
   serveOpenApi(app, deps.version);
 }
 

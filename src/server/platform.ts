@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type ArtifactControls, artifactModule, type Artifacts, createArtifacts } from '#artifact';
 import { type Attest, attestModule, createAttest } from '#attest';
 import type { Clock } from '#base';
+import { createDeployments, deployModule, type Deployments } from '#deploy';
 import { createIdentity, type Identity, type IdentityControls, identityModule } from '#identity';
 import { createJournal, type Journal, type ModuleDefinition } from '#journal';
 import { createLedger, type Ledger } from '#ledger';
@@ -20,6 +21,7 @@ export const modules: readonly ModuleDefinition[] = [
   sourceModule,
   artifactModule,
   releaseModule,
+  deployModule,
 ];
 
 /** Controls a drill switches off, one at a time, on a throw-away server. No command line and no environment reaches them. */
@@ -47,6 +49,7 @@ export interface Platform {
   source: Source;
   artifacts: Artifacts;
   releases: Releases;
+  deployments: Deployments;
   close(): Promise<void>;
 }
 
@@ -121,6 +124,15 @@ export async function openPlatform({
       ...(controls.artifact ? { controls: controls.artifact } : {}),
     });
     const releases = createReleases({ db, journal, identity, artifacts });
+    const deployments = createDeployments({
+      db,
+      journal,
+      identity,
+      artifacts,
+      releases,
+      clock,
+      publicUrl: instance.publicUrl,
+    });
     return {
       instance,
       fresh,
@@ -135,6 +147,7 @@ export async function openPlatform({
       source,
       artifacts,
       releases,
+      deployments,
       close: closeAll,
     };
   } catch (error) {

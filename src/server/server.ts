@@ -9,6 +9,7 @@ import { CA_FILE, freePort, hostsOf, openTlsAuthority, renewTls } from './listen
 import { hasInstance } from './instance.ts';
 import { lockDataDirectory } from './lock.ts';
 import { type Controls, openPlatform, type Platform } from './platform.ts';
+import { registerPages } from '#web';
 import { VERSION } from './version.ts';
 import { startWorkers } from './workers.ts';
 
@@ -66,6 +67,7 @@ export async function startServer(
     registerGitRoutes(app, platform);
     registerFileRoutes(app, platform);
     registerTileRoutes(app, { ...platform, logs: logsOf(platform) });
+    registerPages(app, { ...platform, publicUrl });
     startWorkers(platform, {
       controls,
       version: VERSION,
