@@ -240,6 +240,11 @@ export async function uploadsOf(db: Db, job: string, attempt: number): Promise<O
   return rows.map(toOutput);
 }
 
+export async function uploadsWithin(tx: Tx, job: string, attempt: number): Promise<Output[]> {
+  const query = within(tx).selectFrom('build_scratch_upload').selectAll();
+  return (await query.where('job', '=', job).where('attempt', '=', attempt).execute()).map(toOutput);
+}
+
 export async function dropUploads(tx: Tx, job: string): Promise<void> {
   await within(tx).deleteFrom('build_scratch_upload').where('job', '=', job).execute();
 }
