@@ -1,5 +1,6 @@
 import type { Artifacts } from '#artifact';
 import type { Attest } from '#attest';
+import type { Build } from '#build';
 import type { Deployments } from '#deploy';
 import type { Identity } from '#identity';
 import type { Journal } from '#journal';
@@ -9,6 +10,7 @@ import type { Releases } from '#release';
 import type { Source } from '#source';
 import { bindArtifact } from './artifact.ts';
 import { bindAttest } from './attest.ts';
+import { bindBuild } from './build.ts';
 import { bindDeploy } from './deploy.ts';
 import { bindHealth } from './health.ts';
 import { bindIdentity } from './identity.ts';
@@ -24,6 +26,7 @@ export interface ApiDeps {
   identity: Identity;
   attest: Attest;
   source: Source;
+  build: Build;
   artifacts: Artifacts;
   releases: Releases;
   deployments: Deployments;
@@ -34,6 +37,7 @@ export function bindApi(app: App, deps: ApiDeps): void {
   bindIdentity(app, deps);
   bindLedger(app, deps);
   bindSource(app, deps);
+  bindBuild(app, deps);
   bindAttest(app, deps);
   bindArtifact(app, deps);
   bindRelease(app, deps);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { type ArtifactControls, artifactModule, type Artifacts, createArtifacts } from '#artifact';
 import { type Attest, attestModule, createAttest } from '#attest';
 import type { Clock } from '#base';
+import { type Build, buildModule, createBuild } from '#build';
 import { createDeployments, deployModule, type Deployments } from '#deploy';
 import { createIdentity, type Identity, type IdentityControls, identityModule } from '#identity';
 import { createJournal, type Journal, type ModuleDefinition } from '#journal';
@@ -19,6 +20,7 @@ export const modules: readonly ModuleDefinition[] = [
   identityModule,
   attestModule,
   sourceModule,
+  buildModule,
   artifactModule,
   releaseModule,
   deployModule,
@@ -47,6 +49,7 @@ export interface Platform {
   identity: Identity;
   attest: Attest;
   source: Source;
+  build: Build;
   artifacts: Artifacts;
   releases: Releases;
   deployments: Deployments;
@@ -116,6 +119,17 @@ export async function openPlatform({
       ...(controls.source ? { controls: controls.source } : {}),
     });
     closers.push(() => source.close());
+    const build = await createBuild({
+      journal,
+      db,
+      clock,
+      objects,
+      identity,
+      source,
+      logsDir: layout.logs,
+      publicUrl: instance.publicUrl,
+      pepper,
+    });
     const artifacts = createArtifacts({
       db,
       journal,
@@ -145,6 +159,7 @@ export async function openPlatform({
       identity,
       attest,
       source,
+      build,
       artifacts,
       releases,
       deployments,

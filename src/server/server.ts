@@ -54,7 +54,10 @@ export async function startServer(
       tls: await issueTlsIdentity(authority, hosts, clock.now()),
       publicUrl,
       networks: settings.networks,
-      authenticators: [(token, origin) => platform.identity.authenticate(token, origin)],
+      authenticators: [
+        (token, origin) => platform.identity.authenticate(token, origin),
+        (token, origin) => platform.build.authenticateJob(token, origin),
+      ],
       clock,
       logLevel: settings.logLevel,
     });

@@ -1,4 +1,5 @@
 import { startPublisher } from '#artifact';
+import { startBuildWorkers } from '#build';
 import type { Fact, Follower } from '#journal';
 import { startDecider, startSeeder } from '#release';
 import type { Controls, Platform } from './platform.ts';
@@ -14,7 +15,8 @@ export function startWorkers(
 ): Follower[] {
   const common = { ...platform, publicUrl: platform.instance.publicUrl, onError };
   return [
-    startSeeder({ ...common, externalParameters: ['source', 'workflow', 'trigger', 'inputs'] }),
+    startSeeder(common),
+    ...Object.values(startBuildWorkers({ ...common, version })),
     startPublisher({ ...common, ...(controls.publisher ? { controls: controls.publisher } : {}) }),
     startDecider({ ...common, version, ...(controls.promotion ? { controls: controls.promotion } : {}) }),
   ];
