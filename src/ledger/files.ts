@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { ensureDirectory, writeDurable } from '#storage';
 import { bundlePrefix } from './bundle.ts';
 import type { TileFile } from './edge.ts';
+import { type WriteFaults, writeStep } from './faults.ts';
 import { HASH_BYTES } from './hash.ts';
 import { damaged, forkDetected } from './problems.ts';
 import { TILE_WIDTH, tilePath } from './tile.ts';
@@ -27,7 +28,7 @@ export interface LogFiles {
 
 const CHECKPOINT_MAX_BYTES = 256 * 1024;
 
-export function logFiles(dir: string): LogFiles {
+export function logFiles(dir: string, faults?: WriteFaults): LogFiles {
   const pathOf = (tile: TileId): string => join(dir, tilePath(tile));
   const partialsOf = (tile: TileId): string => join(dir, `${tilePath({ ...tile, width: TILE_WIDTH })}.p`);
 
@@ -39,8 +40,10 @@ export function logFiles(dir: string): LogFiles {
       if (existing) {
         throw forkDetected(`The log's file ${tilePath(file)} exists with other content.`, { path: tilePath(file) });
       }
-      await ensureDirectory(dirname(path));
-      await writeDurable(path, file.bytes, 0o444);
+      await writeStep(faults, tilePath(file), async () => {
+        await ensureDirectory(dirname(path));
+        await writeDurable(path, file.bytes, 0o444);
+      });
     },
     readExact: (tile) => readIfThere(pathOf(tile)),
     async read(tile) {
@@ -62,7 +65,8 @@ export function logFiles(dir: string): LogFiles {
       const bytes = await readIfThere(join(dir, 'checkpoint'));
       return bytes && bytes.length <= CHECKPOINT_MAX_BYTES ? bytes.toString() : bytes && '';
     },
-    exposeCheckpoint: (note) => writeDurable(join(dir, 'checkpoint'), note, 0o644),
+    exposeCheckpoint: (note) =>
+      writeStep(faults, 'checkpoint', () => writeDurable(join(dir, 'checkpoint'), note, 0o644)),
   };
 
   /** The exact partial if it is there, else the longest: a reader may be behind the newest one. */

@@ -7,6 +7,7 @@ import { ensureDirectory, syncDirectory } from '#storage';
 import { parseCheckpoint } from './checkpoint.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
 import { parseNote } from './note.ts';
+import { type WriteFaults, writeStep } from './faults.ts';
 import { forkDetected } from './problems.ts';
 
 /**
@@ -50,7 +51,7 @@ export async function beginHistory(dir: string): Promise<void> {
 }
 
 /** Opens the history; for writing it is created if need be, and a last line torn by a crash is cut off (it was never exposed). */
-export async function openHistory(dir: string, mode: 'read' | 'write'): Promise<History> {
+export async function openHistory(dir: string, mode: 'read' | 'write', faults?: WriteFaults): Promise<History> {
   const path = historyPath(dir);
   const file = await openFile(path, mode);
   if (!file)
@@ -76,8 +77,10 @@ export async function openHistory(dir: string, mode: 'read' | 'write'): Promise<
     async append(checkpoint, at) {
       if (head && checkpoint.size <= head.size) throw new Error('a log never signs a size it has signed before');
       const line = Buffer.from(`${JSON.stringify({ at, note: checkpoint.note })}\n`);
-      await file.appendFile(line);
-      await file.sync();
+      await writeStep(faults, 'checkpoints', async () => {
+        await file.appendFile(line);
+        await file.sync();
+      });
       const { buffer: found } = await file.read(Buffer.alloc(line.length), 0, line.length, end);
       if (!found.equals(line)) {
         throw forkDetected('Another process has written to this log at the same time.', { note: checkpoint.note });

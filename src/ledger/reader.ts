@@ -14,6 +14,7 @@ export interface LogReader {
   inclusionProof(index: number, size?: number): Promise<InclusionProof>;
   consistencyProof(oldSize: number, newSize?: number): Promise<ConsistencyProof>;
   entry(index: number): Promise<Buffer>;
+  entries(first: number, count: number): Promise<Buffer[]>;
   leafHash(index: number): Promise<Hash>;
   tileBytes(path: string): Promise<Buffer | undefined>;
 }
@@ -78,6 +79,20 @@ export function createLogReader({ files, current }: { files: LogFiles; current: 
       const width = tileWidth('entries', bundle, size);
       const bytes = await files.read({ level: 'entries', index: bundle, width });
       return decodeBundle(bytes, width)?.[index % TILE_WIDTH] as Buffer;
+    },
+    async entries(first, count) {
+      const { size } = current();
+      if (count === 0) return [];
+      requireIndex(first, size);
+      requireIndex(first + count - 1, size);
+      const found: Buffer[] = [];
+      for (let bundle = Math.floor(first / TILE_WIDTH); bundle * TILE_WIDTH < first + count; bundle += 1) {
+        const width = tileWidth('entries', bundle, size);
+        const all = decodeBundle(await files.read({ level: 'entries', index: bundle, width }), width) ?? [];
+        const begin = Math.max(0, first - bundle * TILE_WIDTH);
+        found.push(...all.slice(begin, first + count - bundle * TILE_WIDTH));
+      }
+      return found;
     },
     async tileBytes(path) {
       if (path === 'checkpoint') return Buffer.from(current().note);

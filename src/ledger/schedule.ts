@@ -26,6 +26,8 @@ export interface Schedule {
   waitFor: (index: number) => Promise<SignedCheckpoint>;
   /** A run calls this for each checkpoint it exposed. */
   settle(checkpoint: SignedCheckpoint): void;
+  /** Nothing will be published any more: whoever waits is told why. */
+  halt(reason: Problem): void;
   close(reason: Problem): Promise<void>;
 }
 
@@ -112,6 +114,10 @@ export function createSchedule(options: ScheduleOptions): Schedule {
       }
       if (checkpoint.size > lastSettled) options.onSettled(checkpoint);
       lastSettled = checkpoint.size;
+    },
+    halt(reason) {
+      trouble = reason;
+      rejectAll(reason);
     },
     async close(reason) {
       const wasPoked = timer !== undefined;

@@ -2,10 +2,11 @@ import type { Check, Clock, Verdict } from '#base';
 import { faultPoint, Problem } from '#base';
 import { auditCheckpoint, auditLog } from './audit.ts';
 import type { AuditProgress, LogAudit } from './audit.ts';
-import { renderCheckpoint } from './checkpoint.ts';
+import { openCheckpoint, renderCheckpoint } from './checkpoint.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
 import { growEdge } from './edge.ts';
 import type { Edge } from './edge.ts';
+import type { WriteFaults } from './faults.ts';
 import { logFiles } from './files.ts';
 import { emptyRoot } from './hash.ts';
 import type { Hash } from './hash.ts';
@@ -38,6 +39,10 @@ export interface TileLogOptions {
   /** How `verify` speaks of the source. */
   sourceName?: SourceName;
   onPublished?: (checkpoint: SignedCheckpoint) => void;
+  /** What is served as `checkpoint` instead of the newest one: the newest that witnesses cosigned, where the policy demands it. */
+  servedNote?: () => string | undefined;
+  /** For crash tests only. */
+  faults?: WriteFaults;
 }
 
 /** A C2SP tlog-tiles log on disk. Nobody sees a checkpoint whose entries and tiles are not durable. */
@@ -63,6 +68,17 @@ export interface TileLog {
   leafHash(index: number): Promise<Hash>;
   /** For HTTP: bytes of `checkpoint` or of any tile or bundle that a checkpoint so far implies; undefined for any other path. */
   tileBytes(path: string): Promise<Buffer | undefined>;
+  /** `count` entries from `first` on, whole bundles at a time; nothing is compared with the tree. */
+  entries(first: number, count: number): Promise<Buffer[]>;
+  /**
+   * Puts more signatures under the newest checkpoint: `note` has the same text, ours among its signatures. False, and nothing
+   * done, if a newer one was exposed meanwhile.
+   */
+  addSignatures(note: string): Promise<boolean>;
+  /** Calls `listener` after every checkpoint that is exposed. Returns how to stop. */
+  onPublished(listener: (checkpoint: SignedCheckpoint) => void): () => void;
+  /** The log must not go on: somebody holds proof that it contradicts what it signed. Everything new is refused with `reason`. */
+  halt(reason: Problem): void;
   /** Reads and hashes everything again. */
   verify(onProgress?: AuditProgress): Promise<Verdict>;
   /** What `verify` judges from. With `index`, also the hashes found for that leaf. */
@@ -81,12 +97,14 @@ const BATCH_ENTRIES = 4096;
 export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
   const { dir, origin, signer, source, clock, access = 'write', minIntervalMs = 200 } = options;
   if (options.expectHistory && access === 'write' && !(await hasHistory(dir))) throw missing();
-  const files = logFiles(dir);
-  const history = await openHistory(dir, access);
+  const files = logFiles(dir, options.faults);
+  const history = await openHistory(dir, access, options.faults);
+  const listeners = new Set<(checkpoint: SignedCheckpoint) => void>();
   const { verifier } = signer;
   let exposed: SignedCheckpoint | undefined;
   let edge: Edge | undefined;
   let failure: Problem | undefined;
+  let exposing: Promise<unknown> = Promise.resolve();
 
   try {
     if (access === 'read') exposed = (await checkCheckpoint(history.head())).checkpoint ?? history.head();
@@ -117,9 +135,33 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
     await expose(signed);
   }
 
+  /** One at a time: added signatures must not put an older checkpoint over a newer one. */
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = exposing.then(work, work);
+    exposing = done.catch(() => undefined);
+    return done;
+  }
+
   async function expose(signed: SignedCheckpoint): Promise<void> {
-    if ((await files.readCheckpoint()) !== signed.note) await durably(() => files.exposeCheckpoint(signed.note));
-    exposed = signed;
+    await inTurn(async () => {
+      const there = await files.readCheckpoint();
+      // After a restart the same checkpoint may stand there with cosignatures.
+      const kept = there !== undefined && isSameCheckpoint(there, signed, verifier) ? there : signed.note;
+      if (there !== kept) await durably(() => files.exposeCheckpoint(kept));
+      exposed = { ...signed, note: kept };
+    });
+  }
+
+  function addSignatures(note: string): Promise<boolean> {
+    return inTurn(async () => {
+      if (access === 'read') throw readOnly();
+      if (failure) throw failure;
+      const now = current();
+      if (!isSameCheckpoint(note, now, verifier)) return false;
+      if (note !== now.note) await durably(() => files.exposeCheckpoint(note));
+      exposed = { ...now, note };
+      return true;
+    });
   }
 
   /** After a failed fsync nobody knows what is on the disk: the log stops, and recovery at the next start decides. */
@@ -165,7 +207,10 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
       schedule.settle(current());
       return current();
     },
-    onSettled: (checkpoint) => options.onPublished?.(checkpoint),
+    onSettled(checkpoint) {
+      options.onPublished?.(checkpoint);
+      for (const listener of listeners) listener(checkpoint);
+    },
     mayRetry: () => access === 'write' && !failure,
   });
 
@@ -197,12 +242,37 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
     waitFor: (index) => (index < (exposed?.size ?? 0) ? Promise.resolve(current()) : schedule.waitFor(index)),
     trouble: schedule.trouble,
     ...reader,
+    tileBytes: async (path) => {
+      const served = path === 'checkpoint' ? options.servedNote?.() : undefined;
+      return served === undefined ? await reader.tileBytes(path) : Buffer.from(served);
+    },
+    addSignatures,
+    onPublished(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    halt(reason) {
+      failure ??= reason;
+      schedule.halt(failure);
+    },
     audit,
     verify: async (onProgress) => (await audit(onProgress ? { onProgress } : {})).verdict,
     auditCheckpoint: () => checkCheckpoint(exposed),
     async close() {
       await schedule.close(closed());
+      await exposing;
       await history.close();
     },
   };
+}
+
+/** Is `note` this very checkpoint, signed by the log, whatever other signatures it has? */
+function isSameCheckpoint(note: string, signed: SignedCheckpoint, verifier: NoteVerifier): boolean {
+  try {
+    const { size, root } = openCheckpoint(note, signed.origin, [verifier]);
+    return size === signed.size && root === signed.root;
+  } catch (error) {
+    if (Problem.is(error)) return false;
+    throw error;
+  }
 }

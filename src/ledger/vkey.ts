@@ -1,15 +1,39 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { Problem } from '#base';
+import { type Clock, Problem } from '#base';
+import {
+  cosignatureMessage,
+  ED25519_BYTES,
+  ML_DSA_44_BYTES,
+  splitCosignature,
+  subtreeMessage,
+  timedSignature,
+} from './cosignature.ts';
 import { decodeBase64 } from './hash.ts';
 import type { NoteSignature } from './note.ts';
 import { renderNote } from './note.ts';
 
-/** Keys of signed notes: C2SP signed-note types 0x01 and 0x02, tlog-cosignature type 0x04. */
-export type NoteAlgorithm = 'ed25519' | 'p256' | 'cosignature';
+/** Keys of signed notes: C2SP signed-note types 0x01 and 0x02, tlog-cosignature types 0x04 and 0x06. */
+export type NoteAlgorithm = 'ed25519' | 'p256' | 'cosignature' | 'ml-dsa-44';
 
-const TYPE_BYTES: Readonly<Record<NoteAlgorithm, number>> = { ed25519: 0x01, p256: 0x02, cosignature: 0x04 };
-const ED25519_SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+const TYPE_BYTES: Readonly<Record<NoteAlgorithm, number>> = {
+  ed25519: 0x01,
+  p256: 0x02,
+  cosignature: 0x04,
+  'ml-dsa-44': 0x06,
+};
+/** DER in front of the raw key in a SubjectPublicKeyInfo; ECDSA keys stand whole. */
+const SPKI_PREFIXES: Readonly<Record<NoteAlgorithm, Buffer>> = {
+  ed25519: Buffer.from('302a300506032b6570032100', 'hex'),
+  p256: Buffer.alloc(0),
+  cosignature: Buffer.from('302a300506032b6570032100', 'hex'),
+  'ml-dsa-44': Buffer.from('30820532300b06096086480165030403110382052100', 'hex'),
+};
+const RAW_KEY_BYTES: Readonly<Partial<Record<NoteAlgorithm, number>>> = {
+  ed25519: 32,
+  cosignature: 32,
+  'ml-dsa-44': 1312,
+};
 
 export interface NoteVerifier {
   name: string;
@@ -44,6 +68,20 @@ export function createNoteSigner(name: string, key: KeySigner): NoteSigner {
   };
 }
 
+/** A key that cosigns checkpoints (0x04 with Ed25519, 0x06 with ML-DSA-44); each signature says when it was made. */
+export function createCosigner(name: string, key: KeySigner, clock: Clock): NoteSigner {
+  const verifier = createNoteVerifier(name, key.publicKey, 'cosignature');
+  return {
+    verifier,
+    async sign(text) {
+      const seconds = BigInt(Math.floor(clock.now() / 1000));
+      const message =
+        verifier.algorithm === 'ml-dsa-44' ? subtreeMessage(name, seconds, text) : cosignatureMessage(seconds, text);
+      return { name, keyId: verifier.keyId, signature: timedSignature(seconds, await key.sign(message)) };
+    },
+  };
+}
+
 export async function signNote(text: string, signers: readonly NoteSigner[]): Promise<string> {
   return renderNote(text, await Promise.all(signers.map((signer) => signer.sign(text))));
 }
@@ -57,8 +95,7 @@ export function createNoteVerifier(
     throw invalidKey('its name is empty or has a space or plus');
   const spki = publicKey.export({ format: 'der', type: 'spki' });
   const algorithm = algorithmOf(publicKey, use);
-  // Ed25519 keys stand as 32 raw bytes, ECDSA keys as SPKI.
-  const key = algorithm === 'p256' ? spki : spki.subarray(ED25519_SPKI_PREFIX.length);
+  const key = spki.subarray(SPKI_PREFIXES[algorithm].length);
   const typed = Buffer.concat([Buffer.of(TYPE_BYTES[algorithm]), key]);
   const id = sha256(algorithm === 'p256' ? spki : Buffer.concat([Buffer.from(`${name}\n`), typed])).subarray(0, 4);
   return {
@@ -67,25 +104,40 @@ export function createNoteVerifier(
     algorithm,
     vkey: `${name}+${id.toString('hex')}+${typed.toString('base64')}`,
     publicKey,
-    verify: (text, signature) => verifySignature(algorithm, publicKey, text, signature),
+    verify: (text, signature) => verifySignature(algorithm, name, publicKey, text, signature),
   };
 }
 
 function algorithmOf(key: KeyObject, use: 'log' | 'cosignature'): NoteAlgorithm {
   if (key.type !== 'public') throw invalidKey('it is not a public key');
   if (key.asymmetricKeyType === 'ed25519') return use === 'log' ? 'ed25519' : 'cosignature';
+  if (key.asymmetricKeyType === 'ml-dsa-44' && use === 'cosignature') return 'ml-dsa-44';
   const curve = key.asymmetricKeyDetails?.namedCurve;
   if (use === 'log' && key.asymmetricKeyType === 'ec' && curve === 'prime256v1') return 'p256';
-  throw invalidKey('only Ed25519 and ECDSA P-256 sign notes');
+  throw invalidKey('only Ed25519, ECDSA P-256 and (to cosign) ML-DSA-44 sign notes');
 }
 
-function verifySignature(algorithm: NoteAlgorithm, key: KeyObject, text: string, signature: Buffer): boolean {
-  const message = Buffer.from(text);
-  if (algorithm === 'p256') return verify('sha256', message, key, signature);
-  if (algorithm === 'ed25519') return signature.length === 64 && verify(null, message, key, signature);
-  if (signature.length !== 72) return false;
-  const head = `cosignature/v1\ntime ${signature.readBigUInt64BE(0)}\n`;
-  return verify(null, Buffer.concat([Buffer.from(head), message]), key, signature.subarray(8));
+function verifySignature(
+  algorithm: NoteAlgorithm,
+  name: string,
+  key: KeyObject,
+  text: string,
+  signature: Buffer,
+): boolean {
+  if (algorithm === 'p256') return verify('sha256', Buffer.from(text), key, signature);
+  if (algorithm === 'ed25519') {
+    return signature.length === ED25519_BYTES && verify(null, Buffer.from(text), key, signature);
+  }
+  const parts = splitCosignature(signature, algorithm === 'cosignature' ? ED25519_BYTES : ML_DSA_44_BYTES);
+  if (!parts) return false;
+  if (algorithm === 'cosignature') return verify(null, cosignatureMessage(parts.seconds, text), key, parts.signature);
+  try {
+    return verify(null, subtreeMessage(name, parts.seconds, text), key, parts.signature);
+  } catch (error) {
+    // Only a checkpoint can be signed this way.
+    if (Problem.is(error) || error instanceof TypeError) return false;
+    throw error;
+  }
 }
 
 /** A pinned key → verifier; `Problem ledger.vkey_invalid` unless the id fits the key. */
@@ -101,19 +153,15 @@ export function parseVkey(vkey: string): NoteVerifier {
 }
 
 function importKey(typed: Buffer): [KeyObject, 'log' | 'cosignature'] {
-  const type = typed[0];
+  const algorithm = (Object.keys(TYPE_BYTES) as NoteAlgorithm[]).find((name) => TYPE_BYTES[name] === typed[0]);
   const key = typed.subarray(1);
-  const spki = type === TYPE_BYTES.p256 ? key : Buffer.concat([ED25519_SPKI_PREFIX, key]);
-  if (
-    type !== TYPE_BYTES.p256 &&
-    (key.length !== 32 || (type !== TYPE_BYTES.ed25519 && type !== TYPE_BYTES.cosignature))
-  ) {
+  if (!algorithm || key.length !== (RAW_KEY_BYTES[algorithm] ?? key.length)) {
     throw invalidKey('its type is not supported');
   }
   try {
     return [
-      createPublicKey({ key: spki, format: 'der', type: 'spki' }),
-      type === TYPE_BYTES.cosignature ? 'cosignature' : 'log',
+      createPublicKey({ key: Buffer.concat([SPKI_PREFIXES[algorithm], key]), format: 'der', type: 'spki' }),
+      algorithm === 'ed25519' || algorithm === 'p256' ? 'log' : 'cosignature',
     ];
   } catch {
     throw invalidKey('its key cannot be read');
