@@ -42,7 +42,7 @@ export const buildModule: ModuleDefinition = {
           ref: payload.ref,
           push: payload.push,
           push_fact: payload.pushFact,
-          pusher: payload.pusher,
+          pusher: payload.pusher ?? null,
           workflow_path: payload.workflow.path,
           workflow_digest: payload.workflow.digest,
           workflow_name: payload.workflow.name,

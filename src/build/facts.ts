@@ -78,7 +78,7 @@ export const runQueued = defineFact({
     ref: Name,
     push: Id,
     pushFact: z.int().min(1),
-    pusher: Id,
+    pusher: Id.optional(),
     workflow: z.strictObject({ path: Name, digest: DigestText, name: Name }),
     jobs: z.array(z.strictObject({ job: Id, key: Name, name: Name, needs: z.array(Name) })).min(1),
   }),

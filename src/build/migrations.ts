@@ -16,7 +16,7 @@ export const migrations: readonly Migration[] = [
         .addColumn('ref', t.text, (c) => c.notNull())
         .addColumn('push', t.text, (c) => c.notNull())
         .addColumn('push_fact', t.int64, (c) => c.notNull())
-        .addColumn('pusher', t.text, (c) => c.notNull())
+        .addColumn('pusher', t.text)
         .addColumn('workflow_path', t.text, (c) => c.notNull())
         .addColumn('workflow_digest', t.text, (c) => c.notNull())
         .addColumn('workflow_name', t.text, (c) => c.notNull())

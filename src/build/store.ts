@@ -18,7 +18,7 @@ interface Tables {
     ref: string;
     push: string;
     push_fact: number;
-    pusher: string;
+    pusher: string | null;
     workflow_path: string;
     workflow_digest: string;
     workflow_name: string;

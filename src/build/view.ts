@@ -14,7 +14,7 @@ export const RunView = z.object({
   ref: z.string(),
   push: z.string(),
   pushFact: z.int(),
-  pusher: z.string(),
+  pusher: z.string().nullable(),
   workflow: z.object({ path: z.string(), digest: DigestText, name: z.string() }),
   state: z.enum(['queued', 'running', 'success', 'failure', 'cancelled']),
   fact: z.int(),
