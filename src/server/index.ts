@@ -5,5 +5,6 @@
 export { parseServerOptions, ServerOptions, type ServerSettings } from './config.ts';
 export { type Controls, modules, openPlatform, type Platform } from './platform.ts';
 export { type RunningServer, startServer } from './server.ts';
+export { type LocalRunner, startLocalRunner } from './local-runner.ts';
 export { type RunningPlatform, startUp } from './up.ts';
 export { VERSION } from './version.ts';
