@@ -50,6 +50,8 @@ export interface PushDependencies {
 /** git's answer to the client. Destroying it ends git. */
 export interface GitAnswer {
   readonly output: AsyncIterable<Buffer>;
+  /** git's exit status; -1 if it was ended. */
+  readonly status: Promise<number>;
   stop(): void;
 }
 
@@ -171,11 +173,9 @@ export function createPushes(dependencies: PushDependencies): Pushes {
     child.stderr.resume();
     request.body.on('error', () => child.kill());
     request.body.pipe(child.stdin);
-    const finished = exitOf(child)
-      .then(
-        () => finish(session),
-        () => finish(session),
-      )
+    const status = exitOf(child).catch(() => -1);
+    const finished = status
+      .then(() => finish(session))
       .finally(() => {
         clearTimeout(timer);
         sessions.delete(session.secret);
@@ -188,6 +188,7 @@ export function createPushes(dependencies: PushDependencies): Pushes {
     }
     return {
       output: output(),
+      status,
       stop: () => {
         child.stdout.destroy();
         child.kill();
@@ -240,7 +241,9 @@ export function createPushes(dependencies: PushDependencies): Pushes {
     const updates = parseUpdates(question.input);
     if (session === undefined || updates === undefined) return refusal('this push is not one the server has open');
     if (question.hook === 'pre-receive') return await decide(session, updates, question.env);
-    const strange = updates.find((update) => !session.approved.has(`${update.ref} ${update.new}`));
+    // Moving the branch that HEAD names is announced under both names.
+    const named = (ref: string) => (ref === 'HEAD' ? 'refs/heads/main' : ref);
+    const strange = updates.find((update) => !session.approved.has(`${named(update.ref)} ${update.new}`));
     return strange === undefined ? { ok: true, lines: [] } : refusal(`the gate did not approve ${cut(strange.ref)}`);
   }
 

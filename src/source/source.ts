@@ -190,10 +190,9 @@ export async function createSource(options: SourceOptions): Promise<Source> {
     const env = request.protocol === undefined ? {} : { GIT_PROTOCOL: request.protocol };
     const child = spawnGit({ ...place, env }, [...args, '.'], configuration);
     const timer = setTimeout(() => child.kill(), limits.pushMs);
-    exitOf(child).then(
-      () => clearTimeout(timer),
-      () => clearTimeout(timer),
-    );
+    const status = exitOf(child)
+      .catch(() => -1)
+      .finally(() => clearTimeout(timer));
     child.stderr.resume();
     if (request.body === undefined) child.stdin.end();
     else {
@@ -202,6 +201,7 @@ export async function createSource(options: SourceOptions): Promise<Source> {
     }
     return {
       output: child.stdout,
+      status,
       stop: () => {
         child.stdout.destroy();
         child.kill();
