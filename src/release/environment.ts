@@ -31,6 +31,8 @@ export function identities(publicUrl: string) {
 const DAY_SECONDS = 86_400;
 /** A build older than this is built again before it goes to production, with today's tools and today's checks. */
 const BUILD_HORIZON_SECONDS = 90 * DAY_SECONDS;
+/** What our build type lets a caller decide: nothing but which workflow at which ref. */
+const EXTERNAL_PARAMETERS = ['workflow'];
 const ANY_REF = ['refs/heads/*', 'refs/tags/*'];
 const RELEASE_REFS = ['refs/heads/main', 'refs/tags/*'];
 
@@ -39,7 +41,6 @@ export function seededPolicy(
   publicUrl: string,
   project: string,
   environment: (typeof seededEnvironments)[number],
-  externalParameters: readonly string[],
 ): PolicyDocument {
   const { issuer, verifier, builder, buildType } = identities(publicUrl);
   const refs = environment === 'dev' ? ANY_REF : RELEASE_REFS;
@@ -50,7 +51,7 @@ export function seededPolicy(
       builders: [{ id: builder, level: 3 }],
       minLevel: 3,
       buildTypes: [buildType],
-      externalParameters: [...externalParameters],
+      externalParameters: EXTERNAL_PARAMETERS,
     },
     {
       kind: 'signer',

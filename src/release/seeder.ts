@@ -7,8 +7,6 @@ import { environmentCreated } from './facts.ts';
 export interface SeederOptions {
   journal: Journal;
   publicUrl: string;
-  /** External parameters of our build type: the ones a seeded policy considers. */
-  externalParameters: readonly string[];
   onError?: (error: unknown, fact: Fact) => void;
 }
 
@@ -23,14 +21,14 @@ export function startSeeder(options: SeederOptions): Follower {
 }
 
 async function seed(options: SeederOptions, { project, slug }: { project: string; slug: string }): Promise<void> {
-  const { journal, publicUrl, externalParameters } = options;
+  const { journal, publicUrl } = options;
   const first = environmentId(project, seededEnvironments[0]);
   // All of them are one transaction, so one that is there says that all are.
   if ((await journal.byStream(`environment/${first}`)).length > 0) return;
   await journal.recordAll(
     seededEnvironments.map((name, index) => {
       const environment = environmentId(project, name);
-      const policy = seededPolicy(publicUrl, slug, name, externalParameters);
+      const policy = seededPolicy(publicUrl, slug, name);
       return {
         fact: environmentCreated,
         stream: `environment/${environment}`,

@@ -1,16 +1,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { artifactModule, type Artifacts, createArtifacts, startPublisher } from '#artifact';
 import { type Attest, attestModule, createAttest, type IdentityExtensions } from '#attest';
 import { type Clock, type Digest, digestOf, hexOf, newId, systemClock } from '#base';
 import { type Caller, createIdentity, type Identity, identityModule, type Role } from '#identity';
-import { createJournal, defineFact, type Journal, type ModuleDefinition, systemActor } from '#journal';
+import { createJournal, type FactDefinition, type Journal, type ModuleDefinition, systemActor } from '#journal';
 import { createLedger, type Ledger } from '#ledger';
 import { predicateTypes } from '#policy';
 import { type Db, type Objects, openDatabase, openObjects } from '#storage';
 import { openVault, type Vault, vaultModule } from '#vault';
+import { buildModule } from '../build/apply.ts';
+import { provenanceSigned, runFinished, runQueued } from '../build/facts.ts';
+import { pushAccepted, sourceModule } from '#source';
 import { releaseModule } from './apply.ts';
 import { type DeciderOptions, startDecider } from './decider.ts';
 import { createReleases, type Releases } from './release.ts';
@@ -41,7 +43,7 @@ export interface BuildOptions {
   author?: string;
   ref?: string;
   result?: 'success' | 'failure';
-  outputs?: Readonly<Record<string, string>>;
+  outputs?: Readonly<Record<string, string | Uint8Array>>;
   /** Changes the statement before it is signed. */
   change?: (predicate: Record<string, unknown>) => void;
   san?: string;
@@ -63,30 +65,7 @@ export interface HouseOptions {
 }
 
 export const PUBLIC_URL = 'https://waybill.example.com:8443';
-export const EXTERNAL_PARAMETERS = ['workflow', 'inputs', 'vars'];
 export const origin = { kind: 'http' as const, address: '127.0.0.1' };
-
-const loose = z.record(z.string(), z.unknown());
-const standIn = (type: string) => defineFact({ type, version: 1, schema: loose });
-const pushAccepted = standIn('source.push_accepted');
-const runQueued = standIn('build.run_queued');
-const runFinished = standIn('build.run_finished');
-const provenanceSigned = standIn('build.provenance_signed');
-const nothing = () => Promise.resolve();
-const before: readonly ModuleDefinition[] = [
-  {
-    name: 'source',
-    migrations: [],
-    facts: [pushAccepted],
-    apply: { 'source.push_accepted': nothing },
-  },
-  {
-    name: 'build',
-    migrations: [],
-    facts: [runQueued, runFinished, provenanceSigned],
-    apply: { 'build.run_queued': nothing, 'build.run_finished': nothing, 'build.provenance_signed': nothing },
-  },
-];
 
 export async function withHouse(work: (house: House) => Promise<void>, options: HouseOptions = {}): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'waybill-house-'));
@@ -96,7 +75,8 @@ export async function withHouse(work: (house: House) => Promise<void>, options: 
     vaultModule,
     identityModule,
     attestModule,
-    ...before,
+    sourceModule,
+    buildModule,
     artifactModule,
     releaseModule,
     ...(options.modules ?? []),
@@ -137,7 +117,7 @@ export async function withHouse(work: (house: House) => Promise<void>, options: 
     version: '0.1.0',
     controls: { policy: options.controls?.policy ?? true },
   };
-  startSeeder({ journal, publicUrl: PUBLIC_URL, externalParameters: EXTERNAL_PARAMETERS });
+  startSeeder({ journal, publicUrl: PUBLIC_URL });
   startPublisher({
     db,
     journal,
@@ -206,7 +186,7 @@ async function recordBuild(house: House, options: BuildOptions): Promise<Built> 
   const project = (await house.identity.requireProject('acme')).id;
   const commit = hexOf(digestOf(`commit ${number}`)).slice(0, 40);
   const actor = systemActor('test');
-  const record = (fact: typeof runQueued, stream: string, payload: Record<string, unknown>) =>
+  const record = <P>(fact: FactDefinition<P>, stream: string, payload: P) =>
     journal.record({ fact, stream, actor, payload });
   const pushed = await record(pushAccepted, `repository/${repository}`, {
     push,
@@ -231,13 +211,15 @@ async function recordBuild(house: House, options: BuildOptions): Promise<Built> 
     ref,
     push,
     pushFact: pushed.number,
+    pusher: options.author ?? 'prn_author',
     workflow: { path, digest: digestOf('workflow'), name: 'build' },
-    jobs: [{ job: 'job_1', key: 'build', name: 'build', needs: [] }],
+    jobs: [{ job: newId('job'), key: 'build', name: 'build', needs: [] }],
   });
   const files = await Promise.all(
     Object.entries(outputs).map(async ([name, content]) => {
       const stored = await objects.put(Buffer.from(content));
-      return { name, file: `${name}.bin`, digest: stored.digest, size: stored.size };
+      const mediaType = 'application/octet-stream';
+      return { name, file: `${name}.bin`, digest: stored.digest, size: stored.size, mediaType };
     }),
   );
   await record(runFinished, `run/${run}`, { run, result, outputs: files });

@@ -47,18 +47,28 @@ const RETRY_MS = 10_000;
 const CHECK_TEXT_MAX = 2000;
 
 /**
- * Runs until the signal aborts. Two loops: one brings the host to what the plan says, one looks again and again whether what was
- * verified is still what is there. Killed at any moment, the next start goes on from the state file and from what really runs.
+ * Runs until the signal aborts. One loop brings the host to what the plan says, one looks again and again whether what was
+ * verified is still what is there, one tells the server. Killed at any moment, the next start goes on from the state file and from what really runs.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { directory, signal } = options;
   const places = await openPlaces(directory);
   const file = await openState(directory);
-  const agent: Agent = { options, places, file, stamps: new Map(), retryAt: new Map(), exits: new Map() };
+  const agent: Agent = {
+    options,
+    places,
+    file,
+    stamps: new Map(),
+    retryAt: new Map(),
+    exits: new Map(),
+    stopping: new Set(),
+  };
   await resume(agent);
   await Promise.all([
     repeat(options.planMs ?? PLAN_MS, signal, () => followPlan(agent)),
     repeat(options.watchMs ?? WATCH_MS, signal, () => look(agent)),
+    // Apart from the looking, so that a server that does not answer makes nobody blind.
+    repeat(options.watchMs ?? WATCH_MS, signal, () => deliver(agent)),
   ]);
   await stopAll(agent);
 }
@@ -71,6 +81,8 @@ interface Agent {
   retryAt: Map<string, number>;
   /** How programs of this life of the agent ended, by deployment. */
   exits: Map<string, Exit>;
+  /** Deployments that are being stopped: their end is no surprise. */
+  stopping: Set<string>;
 }
 
 /** What goes wrong in one round is told and tried again in the next; only our own mistakes end the agent. */
@@ -207,6 +219,7 @@ async function start(agent: Agent, running: Running, program: Program, places: P
 
 /** The old one ends before the new one starts: they may want the same port. */
 async function replace(agent: Agent, name: string, running: Running): Promise<void> {
+  agent.stopping.add(running.deployment);
   if (running.process && !running.ended) await stopProgram(running.process);
   if (!running.ended) reportStopped(agent, name, running, 'replaced', 'another version was to run');
   delete agent.file.state.running[name];
@@ -231,6 +244,7 @@ async function look(agent: Agent): Promise<void> {
   const { file, places, options } = agent;
   let changed = false;
   for (const [name, running] of Object.entries(file.state.running)) {
+    if (agent.stopping.has(running.deployment)) continue;
     for (const drift of await inspect(places, name, running, agent.stamps)) {
       if (running.drift.includes(drift.kind)) continue;
       changed = true;
@@ -242,7 +256,12 @@ async function look(agent: Agent): Promise<void> {
       send(agent, { kind: 'drifted', ...about, drift: kind, path, expected, found });
       if (options.onDrift === 'stop') await stopDrifted(agent, name, running);
     }
-    if (running.process && !running.ended && !(await isAlive(running.process))) {
+    if (
+      running.process &&
+      !running.ended &&
+      !(await isAlive(running.process)) &&
+      !agent.stopping.has(running.deployment)
+    ) {
       changed = true;
       const exit = agent.exits.get(running.deployment);
       const reason = exit === undefined ? 'gone' : exit.signal === null ? 'exited' : 'killed';
@@ -250,7 +269,6 @@ async function look(agent: Agent): Promise<void> {
     }
   }
   if (changed) await file.save();
-  await deliver(agent);
 }
 
 async function stopDrifted(agent: Agent, name: string, running: Running): Promise<void> {
