@@ -1,5 +1,6 @@
 import type { Command } from './command.ts';
 import { evidenceCommands } from './table-evidence.ts';
+import { machineCommands } from './table-machines.ts';
 import { peopleCommands } from './table-people.ts';
 import { platformCommands } from './table-platform.ts';
 import { workCommands } from './table-work.ts';
@@ -10,4 +11,5 @@ export const commands: readonly Command[] = [
   ...peopleCommands,
   ...workCommands,
   ...evidenceCommands,
+  ...machineCommands,
 ];
