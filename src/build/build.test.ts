@@ -34,13 +34,15 @@ describe('build, from push to provenance', () => {
       };
       const verified = verifyBundle({
         bundle,
-        trustedRoot: await attest.trustedRoot(),
+        trustedRoot: attest.trustedRoot(),
         expect,
         artifact: run.outputs[0]!.digest as never,
       });
       const { ok, checks, statement } = verified;
       assert.ok(ok, JSON.stringify(checks));
-      const predicate = statement!.predicate as any;
+      const predicate = statement!.predicate as unknown as {
+        buildDefinition: { externalParameters: unknown; resolvedDependencies: { digest: { gitCommit: string } }[] };
+      };
       assert.deepEqual(predicate.buildDefinition.externalParameters, {
         workflow: {
           repository: `${PUBLIC_URL}/acme/hello`,
@@ -48,7 +50,7 @@ describe('build, from push to provenance', () => {
           ref: 'refs/heads/main',
         },
       });
-      assert.equal(predicate.buildDefinition.resolvedDependencies[0].digest.gitCommit, commit);
+      assert.equal(predicate.buildDefinition.resolvedDependencies[0]!.digest.gitCommit, commit);
       const types = (await journal.byStream(`run/${run.run}`)).map((fact) => fact.type);
       assert.deepEqual(types, [
         'build.run_queued',

@@ -4,11 +4,12 @@ import { createReadStream } from 'node:fs';
 import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { type Attest, attestModule, createAttest } from '#attest';
 import { type Clock, digestOf, newId, systemClock } from '#base';
 import { type Caller, createIdentity, type Identity, identityModule } from '#identity';
-import { createJournal, type Journal, systemActor } from '#journal';
+import { createJournal, type Journal, type ModuleDefinition, systemActor } from '#journal';
 import { createLedger, type Ledger } from '#ledger';
 import { pushAccepted, sourceModule } from '#source';
 import { type Db, type Objects, openDatabase, openObjects } from '#storage';
@@ -29,6 +30,7 @@ export interface House {
   dir: string;
   db: Db;
   journal: Journal;
+  modules: readonly ModuleDefinition[];
   objects: Objects;
   identity: Identity;
   attest: Attest;
@@ -40,10 +42,13 @@ export interface House {
   /** The server's calls as the runner sees them, without the wire. */
   api: RunnerApi;
   /** Commits these files (or a copy of a directory), records the push, waits until it is planned. */
-  push(files: Record<string, string> | { copyOf: string }, ref?: string): Promise<{ commit: string; runs: string[] }>;
+  push: (
+    files: Record<string, string> | { copyOf: string },
+    ref?: string,
+  ) => Promise<{ commit: string; runs: string[] }>;
   /** Runs `jobs` jobs with a real runner. */
-  work(jobs?: number): Promise<string[]>;
-  logOf(run: string, job?: number): Promise<string>;
+  work: (jobs?: number) => Promise<string[]>;
+  logOf: (run: string, job?: number) => Promise<string>;
 }
 
 export async function withHouse(test: (house: House) => Promise<void>): Promise<void> {
@@ -51,11 +56,8 @@ export async function withHouse(test: (house: House) => Promise<void>): Promise<
   await chmod(dir, 0o711);
   const clock = { ahead: 0, now: () => systemClock.now() + clock.ahead };
   const db = await openDatabase({ path: join(dir, 'waybill.db') });
-  const journal = await createJournal({
-    db,
-    clock,
-    modules: [vaultModule, identityModule, attestModule, sourceModule, buildModule],
-  });
+  const modules = [vaultModule, identityModule, attestModule, sourceModule, buildModule];
+  const journal = await createJournal({ db, clock, modules });
   const vault = await openVault({ dir: join(dir, 'vault'), db, journal });
   const objects = await openObjects({ dir: join(dir, 'objects') });
   const name = 'waybill.example.com';
@@ -104,6 +106,7 @@ export async function withHouse(test: (house: House) => Promise<void>): Promise<
       dir,
       db,
       journal,
+      modules,
       objects,
       identity,
       attest,
@@ -246,7 +249,6 @@ export const anonymous: Caller = {
   credential: { type: 'none', id: 'none' },
 };
 
-import { Readable } from 'node:stream';
 export const bytesOf = (bytes: Uint8Array | string): Readable => Readable.from([Buffer.from(bytes)]);
 
 export const sandboxRecord: SandboxRecord = {

@@ -117,7 +117,7 @@ async function queueRun(
       workflow: { path: file.path, digest, name: plan.name },
       jobs: plan.jobs.map(({ key, name, needs }) => ({ job: jobIdOf(run, key), key, name, needs })),
     };
-    await recordOnce(parts, () =>
+    await recordOnce(() =>
       parts.journal.record({ fact: runQueued, payload, stream: `run/${run}`, actor: parts.actor, expectSeq: 0 }),
     );
   }
@@ -125,7 +125,7 @@ async function queueRun(
 }
 
 /** A stream that moved was moved by this worker's own earlier try. */
-async function recordOnce(_parts: BuildParts, record: () => Promise<unknown>): Promise<void> {
+async function recordOnce(record: () => Promise<unknown>): Promise<void> {
   try {
     await record();
   } catch (error) {
@@ -170,7 +170,7 @@ export async function signRun(
     idempotencyKey: `provenance ${runId}`,
   });
   faultPoint('build.before_provenance');
-  await recordOnce(parts, () =>
+  await recordOnce(() =>
     parts.journal.record({
       fact: provenanceSigned,
       payload: { run: runId, bundle, subjects: outputs.map(({ name, digest }) => ({ name, digest })) },

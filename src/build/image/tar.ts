@@ -33,7 +33,7 @@ function header({ path, mode, bytes }: TarEntry, size: number, mtimeSeconds: num
   octal(block, 136, 12, mtimeSeconds);
   block.write('        ', 148);
   block.write(bytes === 'directory' ? '5' : '0', 156);
-  block.write('ustar\0' + '00', 257, 'latin1');
+  block.write('ustar\u000000', 257, 'latin1');
   octal(block, 329, 8, 0);
   octal(block, 337, 8, 0);
   block.write(prefix, 345);

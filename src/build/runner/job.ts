@@ -49,7 +49,7 @@ export async function runJob(run: JobRun): Promise<Completion | undefined> {
     return completion;
   } catch (error) {
     await log.abandon();
-    if (Problem.is(error) && error.code === 'build.job_token_ended') return undefined;
+    if (isTakenAway(error)) return undefined;
     throw error;
   } finally {
     stopHeart();
@@ -57,6 +57,10 @@ export async function runJob(run: JobRun): Promise<Completion | undefined> {
     await rm(`${dir}.log`, { force: true });
   }
 }
+
+/** The credential of an attempt ends with it: cancelled, lost, or finished by another runner. */
+const isTakenAway = (error: unknown): boolean =>
+  Problem.is(error) && (error.kind === 'unauthenticated' || error.kind === 'forbidden');
 
 const outputsOf = (scene: JobScene): Completion['outputs'] =>
   scene.outputs.map(({ name, digest }) => ({ name, digest: digest as Digest }));
@@ -192,7 +196,7 @@ async function runOneStep(scene: JobScene, step: StepPlan, name: string, frame: 
       scene.log.line(`##[error]The step failed${end.exitCode === null ? '' : ` with exit status ${end.exitCode}`}.`);
     return { ...end, outcome: end.success ? 'success' : 'failure' };
   } catch (error) {
-    if (Problem.is(error) && error.code === 'build.job_token_ended') throw error;
+    if (isTakenAway(error)) throw error;
     scene.log.line(`##[error]${Problem.is(error) ? `${error.message} ${error.hint}` : 'The step could not be run.'}`);
     return { ...nothing, outcome: 'failure' };
   } finally {

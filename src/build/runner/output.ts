@@ -2,6 +2,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { Masks } from './masks.ts';
 
+/** Control characters but the tab, and the marks that reorder text: a log shows what was printed. */
+const CONTROL = /(?!\t)\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu;
 const LINE_CHARS_MAX = 64 * 1024;
 const COMMAND = /^\s*::([a-zA-Z][a-zA-Z-]*)(?: ([^:]*(?::(?!:)[^:]*)*))?::(.*)$/s;
 /** Commands by which a build could change the environment of later steps from any text it prints. GitHub refuses them too. */
@@ -53,11 +55,7 @@ export function createStepOutput(masks: Masks, emit: (line: string) => void): St
   }
 
   function print(text: string): void {
-    // oxlint-disable-next-line no-control-regex -- control characters are what is removed
-    const plain = stripVTControlCharacters(text).replaceAll(
-      /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
-      '',
-    );
+    const plain = stripVTControlCharacters(text).replaceAll(CONTROL, '');
     emit(masks.apply(plain));
   }
 

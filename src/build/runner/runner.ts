@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { faultPoint, Problem } from '#base';
 import { installedPackages, openSandbox, type Sandbox, type SandboxLimits, type SelfTest } from '#sandbox';
+import type { Assignment } from '../assignment.ts';
 import type { SandboxRecord } from '../facts.ts';
 import { createRunnerApi, type RunnerApi } from './api.ts';
 import { runJob } from './job.ts';
@@ -73,34 +74,46 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   let retryMs = RETRY_MS_FIRST;
   try {
     while (!options.signal.aborted && done < (options.jobsMax ?? Infinity)) {
-      try {
-        const assignment = await Promise.race([api.claim({ sandbox: record, waitSeconds: CLAIM_WAIT_SECONDS }), stop]);
-        retryMs = RETRY_MS_FIRST;
-        if (assignment === null) continue;
-        faultPoint('runner.after_claim');
-        say(`job ${assignment.job} (${assignment.repository}, ${assignment.plan.key}), attempt ${assignment.attempt}`);
-        const attempt = api.attempt(assignment);
-        const dir = join(options.workDir, 'jobs', 'slot-0');
-        const report = await runJob({
-          assignment,
-          api: attempt,
-          sandbox,
-          dir,
-          tools: toolsOf(),
-          signal: options.signal,
-        }).finally(() => attempt.close());
-        say(`job ${assignment.job}: ${report?.result ?? 'given up'}`);
-        done += 1;
-      } catch (error) {
-        if (!isPassing(error) && !Problem.is(error)) throw error;
-        if (Problem.is(error) && ['unauthenticated', 'forbidden', 'rejected'].includes(error.kind)) throw error;
-        say(Problem.is(error) ? error.message : 'the server cannot be reached');
+      const claim = api.claim({ sandbox: record, waitSeconds: CLAIM_WAIT_SECONDS });
+      const assignment = await Promise.race([claim, stop]).catch((error: unknown) => {
+        if (!isPassing(error)) throw error; // refused for good: the credential, or the shape of the answer
+        return error as Problem;
+      });
+      if (Problem.is(assignment)) {
+        say(assignment.message);
         await Promise.race([delay(retryMs), stop]);
         retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+        continue;
       }
+      retryMs = RETRY_MS_FIRST;
+      if (assignment === null) continue;
+      faultPoint('runner.after_claim');
+      await runAssignment(options, sandbox, api, assignment, say);
+      done += 1;
     }
   } finally {
     api.close();
+  }
+}
+
+/** A job that cannot be brought to its end is left to its lease: the server hands it out again or gives it up. */
+async function runAssignment(
+  options: RunnerOptions,
+  sandbox: Sandbox,
+  api: RunnerApi,
+  assignment: Assignment,
+  say: (line: string) => void,
+): Promise<void> {
+  say(`job ${assignment.job} (${assignment.repository}, ${assignment.plan.key}), attempt ${assignment.attempt}`);
+  const attempt = api.attempt(assignment);
+  const dir = join(options.workDir, 'jobs', 'slot-0');
+  try {
+    const report = await runJob({ assignment, api: attempt, sandbox, dir, tools: toolsOf(), signal: options.signal });
+    say(`job ${assignment.job}: ${report?.result ?? 'given up'}`);
+  } catch (error) {
+    say(`job ${assignment.job}: ${error instanceof Error ? error.message : 'it could not be finished'}`);
+  } finally {
+    attempt.close();
   }
 }
 
