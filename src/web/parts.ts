@@ -127,7 +127,7 @@ export function renderTable<T>(
   empty: HtmlValue,
 ): SafeHtml {
   if (items.length === 0) return html`<div class="empty">${empty}</div>`;
-  return html`<div class="table" role="region" aria-label="${caption}" tabindex="0">
+  return html`<div class="table" role="group" aria-label="${caption}" tabindex="0">
     <table>
       <caption class="hidden">
         ${caption}

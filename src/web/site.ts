@@ -76,6 +76,11 @@ export function openSite(
         return reply.redirect(localPath(await handler(visitOf(request, reply))), 303);
       });
     };
+    // Least specific of all routes: whatever nobody else answers. Programs get the API's own answer.
+    scope.get('/*', async (request, reply) => {
+      if (!(request.headers.accept ?? '').includes('text/html')) return reply.callNotFound();
+      return sendFailure(reply, assets, nothingHere());
+    });
     register({
       page: (url, handler) => get(url, handler, false),
       form: (url, handler) => post(url, handler, false),
@@ -84,6 +89,14 @@ export function openSite(
     });
   });
 }
+
+const nothingHere = () =>
+  new Problem({
+    code: 'http.not_found',
+    kind: 'not_found',
+    message: 'There is nothing at this address, or you may not see it.',
+    hint: 'Go to the overview and look from there.',
+  });
 
 function textFields(value: unknown): Record<string, string> {
   const entries = Object.entries((value ?? {}) as Record<string, unknown>);
