@@ -1,5 +1,6 @@
 import type { Command } from './command.ts';
 import { evidenceCommands } from './table-evidence.ts';
+import { flowCommands } from './table-flow.ts';
 import { machineCommands } from './table-machines.ts';
 import { peopleCommands } from './table-people.ts';
 import { platformCommands } from './table-platform.ts';
@@ -9,6 +10,7 @@ import { workCommands } from './table-work.ts';
 export const commands: readonly Command[] = [
   ...platformCommands,
   ...peopleCommands,
+  ...flowCommands,
   ...workCommands,
   ...evidenceCommands,
   ...machineCommands,

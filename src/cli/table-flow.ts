@@ -1,0 +1,148 @@
+import type { Command } from './command.ts';
+
+const repository = { name: 'repository', summary: 'PROJECT/NAME.' };
+const run = { name: 'run', summary: 'Its id, as in waybill build list.' };
+const environment = { name: 'environment', summary: 'PROJECT/ENVIRONMENT.' };
+const limit = { name: 'limit', value: 'COUNT', summary: 'How many; 50 unless said.' };
+
+/** Sources, builds, and what runs. */
+export const flowCommands: readonly Command[] = [
+  {
+    noun: 'repository',
+    verb: 'create',
+    summary: 'Create a git repository behind the gate.',
+    args: [repository],
+    flags: [
+      { name: 'protect', value: 'PATTERN', summary: 'Protect these paths instead of the usual ones.', many: true },
+    ],
+    examples: [{ does: 'For the program hello', line: 'waybill repository create acme/hello' }],
+    load: async () => (await import('./source.ts')).createRepository,
+  },
+  {
+    noun: 'repository',
+    verb: 'list',
+    summary: 'List the git repositories of a project.',
+    args: [{ name: 'project', summary: 'Its name.' }],
+    examples: [{ does: 'With their addresses', line: 'waybill repository list acme' }],
+    load: async () => (await import('./source.ts')).listRepositories,
+  },
+  {
+    noun: 'repository',
+    verb: 'show',
+    summary: 'Show a repository: its refs, and what its gate asks of every push.',
+    args: [repository],
+    examples: [{ does: 'What may I not change?', line: 'waybill repository show acme/hello' }],
+    load: async () => (await import('./source.ts')).showRepository,
+  },
+  {
+    noun: 'push',
+    verb: 'list',
+    summary: 'List pushes to a repository, accepted and refused, newest first.',
+    args: [repository],
+    flags: [limit],
+    examples: [{ does: 'What came in', line: 'waybill push list acme/hello' }],
+    load: async () => (await import('./source.ts')).listPushes,
+  },
+  {
+    noun: 'push',
+    verb: 'show',
+    summary: 'Show a push and every check of the gate; a refused one is exit status 3.',
+    args: [{ name: 'push', summary: 'Its id, as the refusal printed it.' }],
+    examples: [{ does: 'Why was it refused?', line: 'waybill push show psh_…' }],
+    load: async () => (await import('./source.ts')).showPush,
+  },
+  {
+    noun: 'build',
+    verb: 'list',
+    summary: 'List builds, newest first.',
+    args: [{ name: 'repository', summary: 'PROJECT or PROJECT/NAME.' }],
+    flags: [limit],
+    examples: [{ does: 'Of one repository', line: 'waybill build list acme/hello' }],
+    load: async () => (await import('./build.ts')).listBuilds,
+  },
+  {
+    noun: 'build',
+    verb: 'show',
+    summary: 'Show a build: its inputs, jobs and outputs; a failed one is exit status 3.',
+    args: [run],
+    examples: [{ does: 'What came out', line: 'waybill build show run_…' }],
+    load: async () => (await import('./build.ts')).showBuild,
+  },
+  {
+    noun: 'build',
+    verb: 'log',
+    summary: 'Print the log of a build.',
+    args: [run],
+    flags: [{ name: 'follow', summary: 'Print while it grows; end with the build.' }],
+    examples: [{ does: 'Watch it', line: 'waybill build log run_… --follow' }],
+    load: async () => (await import('./build.ts')).showLog,
+  },
+  {
+    noun: 'build',
+    verb: 'cancel',
+    summary: 'Cancel a build; it publishes nothing.',
+    args: [run],
+    examples: [{ does: 'One that hangs', line: 'waybill build cancel run_…' }],
+    load: async () => (await import('./build.ts')).cancelBuild,
+  },
+  {
+    noun: 'build',
+    verb: 'refusals',
+    summary: 'List workflow files that cannot be run, with line and column.',
+    args: [{ name: 'project', summary: 'Its name.' }],
+    examples: [{ does: 'Why did my push start nothing?', line: 'waybill build refusals acme' }],
+    load: async () => (await import('./build.ts')).listRefusals,
+  },
+  {
+    noun: 'deploy',
+    verb: 'target',
+    summary: 'Let an agent serve an environment.',
+    args: [environment, { name: 'agent', summary: 'Name of the machine, as in waybill machine create.' }],
+    flags: [{ name: 'name', value: 'NAME', summary: 'Another name for the target.' }],
+    examples: [{ does: 'A host of production', line: 'waybill deploy target acme/production web-1' }],
+    load: async () => (await import('./deploy.ts')).createTarget,
+  },
+  {
+    noun: 'deploy',
+    verb: 'targets',
+    summary: 'List the targets of an environment and when they were last heard of.',
+    args: [environment],
+    examples: [{ does: 'Is an agent silent?', line: 'waybill deploy targets acme/production' }],
+    load: async () => (await import('./deploy.ts')).listTargets,
+  },
+  {
+    noun: 'deploy',
+    verb: 'request',
+    summary: 'Choose which promoted version an environment is to run.',
+    args: [environment, { name: 'artifact', summary: 'A digest, or project/name@version.' }],
+    examples: [
+      { does: 'Back to the version before', line: 'waybill deploy request acme/production acme/hello/hello@1.0.0' },
+    ],
+    load: async () => (await import('./deploy.ts')).requestDeploy,
+  },
+  {
+    noun: 'deploy',
+    verb: 'list',
+    summary: 'List what runs in an environment against what was promised; drift is exit status 3.',
+    args: [environment],
+    examples: [{ does: 'Is it what we built?', line: 'waybill deploy list acme/production' }],
+    load: async () => (await import('./deploy.ts')).listDeployments,
+  },
+  {
+    noun: 'attest',
+    verb: 'bundle',
+    summary: 'Write a signed bundle to a file, as it was signed.',
+    args: [{ name: 'bundle', summary: 'Digest of the bundle.' }],
+    flags: [{ name: 'out', value: 'FILE', summary: 'Where to write it.' }],
+    examples: [{ does: 'Beside the program', line: 'waybill attest bundle sha256:… --out program.sigstore.json' }],
+    load: async () => (await import('./trust.ts')).fetchBundle,
+  },
+  {
+    noun: 'trust',
+    verb: 'root',
+    summary: 'Write trusted_root.json: the keys and certificates to verify bundles with.',
+    flags: [{ name: 'out', value: 'FILE', summary: 'Where to write it; trusted_root.json unless said.' }],
+    examples: [{ does: 'For an auditor', line: 'waybill trust root --out trusted_root.json' }],
+    load: async () => (await import('./trust.ts')).fetchTrustedRoot,
+  },
+];
