@@ -310,6 +310,8 @@ function send({ file }: Agent, report: Report): void {
 /** In order. What the server will never take is told and dropped; what it cannot take now waits, on the disk. */
 async function deliver(agent: Agent): Promise<void> {
   const { outbox } = agent.file.state;
+  // What the server knows the agent must still know after a kill.
+  if (outbox.length > 0) await agent.file.save();
   for (let report = outbox[0]; report; report = outbox[0]) {
     try {
       await agent.options.api.report(report);
