@@ -8,6 +8,7 @@ import { type Person, type Stage, StepFailed, waybill } from './stage.ts';
 
 export interface Artifact {
   id: string;
+  run: string;
   name: string;
   version: string;
   file: string;
@@ -28,15 +29,15 @@ export async function watchBuild(
     const { items } = await waybill(people.dana, ['build', 'list', `${PROJECT}/${REPOSITORY}`]);
     return (items as { run: string; commit: string }[]).find((one) => one.commit === commit)?.run;
   });
-  const log = await waybill(people.dana, ['build', 'log', run, '--follow']);
-  const shown = await waybill(people.dana, ['build', 'show', run]);
+  const log = await waybill(people.dana, ['build', 'log', run, '--follow'], { status: [0, 3] });
+  const shown = await waybill(people.dana, ['build', 'show', run], { status: [0, 3] });
   if (shown['result'] !== 'success')
     throw new StepFailed(`the build ended with ${String(shown['result'])}:\n${tail(log)}`);
   return {
     run,
     evidence: {
       run,
-      workflow: shown['workflow']?.path ?? shown['workflow'],
+      workflow: shown['workflow'].path,
       commit,
       log: `${(log['lines'] as unknown[]).length} lines, streamed while it ran`,
       outputs: (shown['outputs'] as { name: string; size: number }[]).map(
@@ -46,7 +47,7 @@ export async function watchBuild(
   };
 }
 
-const tail = (log: Record<string, any>) => JSON.stringify(log).slice(-2000);
+const tail = (log: Record<string, any>) => (log['lines'] as string[]).slice(-30).join('\n');
 
 /** What came out, hashed by the control plane, published, signed and logged; checked offline against the trust root. */
 export async function inspectRelease(

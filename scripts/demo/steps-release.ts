@@ -57,19 +57,26 @@ export async function deploy(
   const credential = join(stage.dir, 'agent.token');
   const role = ['--role', `agent@${PROJECT}`, '--credential', credential];
   await waybill(people.owner, ['machine', 'create', 'production-1', ...role]);
-  await waybill(people.owner, ['deploy', 'target', `${PROJECT}/production`, 'production-1']);
+  const target = await waybill(people.owner, ['deploy', 'target', `${PROJECT}/production`, 'production-1']);
   const words = [
     join(root, 'src/cli/main.ts'),
     ...['agent', 'start', '--server', stage.url, '--ca', stage.caFile, '--credential', credential],
-    ...['--environment', `${PROJECT}/production`, '--trusted-root', join(out, 'trusted_root.json')],
-    ...['--directory', join(stage.dir, 'production'), '--start', artifact.name, '--args', '--serve'],
+    ...[
+      '--target',
+      String(target['id']),
+      '--environment',
+      `${PROJECT}/production`,
+      '--trusted-root',
+      join(out, 'trusted_root.json'),
+    ],
+    ...['--directory', join(stage.dir, 'production'), '--start', `${artifact.name}=--serve`],
   ];
   const env = { PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: stage.dir };
   const log = await open(join(stage.dir, 'agent.log'), 'a');
   const agent = spawn(process.execPath, words, { env, stdio: ['ignore', log.fd, log.fd] });
   await log.close();
 
-  const running = await poll(DEPLOY_MS_MAX, () => deploymentIn(people, 'verified', agent, stage));
+  const running = await poll(DEPLOY_MS_MAX, () => deploymentIn(people, 'running', agent, stage));
   const file = String(running['path']);
   const tampered = Date.now();
   await flipByte(file, Math.floor((await stat(file)).size / 2));
@@ -79,10 +86,10 @@ export async function deploy(
     evidence: {
       agent: 'production-1, holding only its credential and the trust root',
       placed: file,
-      started: `process ${String(running['pid'])}`,
-      'verified offline': checksOf(running),
+      artifact: `${String(running['name'])}@${String(running['version'])}`,
+      verified: `offline by the agent at ${String(running['verifiedAt'])}`,
       tampered: 'one byte of the running file, on its disk',
-      drift: `reported after ${((Date.now() - tampered) / 1000).toFixed(1)} s: ${String(drifted['reason'] ?? drifted['state'])}`,
+      drift: `reported after ${((Date.now() - tampered) / 1000).toFixed(1)} s: ${`${String(drifted['drift']?.kind)}, expected ${String(drifted['drift']?.expected).slice(0, 19)}…, found ${String(drifted['drift']?.found).slice(0, 19)}…`}`,
     },
   };
 }
@@ -96,8 +103,8 @@ async function deploymentIn(
   if (agent.exitCode !== null) {
     throw new StepFailed(`the agent ended:\n${await readFile(join(stage.dir, 'agent.log'), 'utf8')}`);
   }
-  const { items } = await waybill(people.dana, ['deploy', 'list', `${PROJECT}/production`]);
-  return (items as Record<string, any>[]).find((one) => one['state'] === state);
+  const { items } = await waybill(people.dana, ['deploy', 'list', `${PROJECT}/production`], { status: [0, 3] });
+  return (items as Record<string, any>[]).find((one) => one['status'] === state);
 }
 
 /** Changes one byte in place, keeping size and mode, and returns how to put it back. */

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Check } from '#base';
 import { sourceContract } from '#source';
 import type { Invocation, Run } from './command.ts';
 import { withClient } from './connect.ts';
@@ -89,7 +90,7 @@ export const showPush: Run = async (invocation) => {
   ]);
   return {
     document: push,
-    text: `${fields}\n\n${renderChecks(invocation.terminal, push.checks)}`,
+    text: `${fields}\n\n${renderChecks(invocation.terminal, push.checks as Check[])}`,
     exit: push.state === 'accepted' ? 'yes' : 'no',
   };
 };
