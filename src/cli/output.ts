@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import type { Check, Verdict } from '#base';
+import type { Check } from '#base';
 import { printable } from './printable.ts';
 import { paint, type Terminal } from './terminal.ts';
 
@@ -50,12 +50,17 @@ const MARKS = {
   not_checked: { icon: '–', word: 'not checked', style: 'yellow' },
 } as const;
 
+/** A check as it comes from this process or out of an answer. */
+export type ShownCheck = Pick<Check, 'name' | 'status'> & {
+  readonly [note in 'code' | 'expected' | 'found' | 'fix' | 'detail']?: string | undefined;
+};
+
 /** Every check with its result as a word; a failure says what was expected, what was found, and what to do. */
-export function renderChecks(terminal: Terminal, checks: readonly Check[], indent = ''): string {
+export function renderChecks(terminal: Terminal, checks: readonly ShownCheck[], indent = ''): string {
   return checks.flatMap((check) => checkLines(terminal, check).map((line) => indent + line)).join('\n');
 }
 
-function checkLines(terminal: Terminal, check: Check): string[] {
+function checkLines(terminal: Terminal, check: ShownCheck): string[] {
   const mark = MARKS[check.status];
   const head = `${mark.icon} ${mark.word.padEnd(11)} ${printable(check.name)}`;
   const detail = check.detail === undefined ? '' : `: ${printable(check.detail)}`;
@@ -73,7 +78,12 @@ function checkLines(terminal: Terminal, check: Check): string[] {
 }
 
 /** The answer first, then what it rests on. */
-export function renderVerdict(terminal: Terminal, verdict: Verdict, yes: string, no: string): string {
+export function renderVerdict(
+  terminal: Terminal,
+  verdict: { ok: boolean; checks: readonly ShownCheck[] },
+  yes: string,
+  no: string,
+): string {
   const answer = verdict.ok ? paint(terminal, 'green', `✓ ${yes}`) : paint(terminal, 'red', `✗ ${no}`);
   return [answer, renderChecks(terminal, verdict.checks, '  ')].join('\n');
 }

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
-import type { Check } from '#base';
 import type { Client } from '#client';
 import { releaseContract } from '#release';
 import type { Invocation, Outcome, Run } from './command.ts';
@@ -93,7 +92,7 @@ function outcomeOf(invocation: Invocation, promotion: Promotion): Outcome {
     ['summary', promotion.summary],
     ['comment', promotion.comment],
   ]);
-  const checks = renderChecks(invocation.terminal, promotion.checks as Check[]);
+  const checks = renderChecks(invocation.terminal, promotion.checks);
   const next =
     exit === 'pending' ? `Next: waybill promote approve ${promotion.id}   (somebody else than the requester)` : '';
   return {
