@@ -1,7 +1,19 @@
+import type { z } from 'zod';
 import { type ModuleDefinition, onFact } from '#journal';
 import * as facts from './facts.ts';
 import { migrations } from './migrations.ts';
-import { deleteMember, endGrant, endKey, endToken, insert } from './store.ts';
+import {
+  deleteIssuer,
+  deleteMember,
+  deleteRule,
+  endGrant,
+  endKey,
+  endToken,
+  insert,
+  replaceIssuer,
+  replaceRule,
+  anonymise,
+} from './store.ts';
 
 export const identityModule: ModuleDefinition = {
   name: 'identity',
@@ -84,5 +96,24 @@ export const identityModule: ModuleDefinition = {
       }),
     ),
     'identity.key_revoked': onFact(facts.keyRevoked, (tx, payload, fact) => endKey(tx, payload.fingerprint, fact.at)),
+    'identity.issuer_trusted': onFact(facts.issuerTrusted, (tx, { issuer, kind, keys, maxAgeSeconds }) =>
+      replaceIssuer(tx, { issuer, kind, keys: JSON.stringify(keys), max_age_seconds: maxAgeSeconds }),
+    ),
+    'identity.issuer_dropped': onFact(facts.issuerDropped, (tx, payload) => deleteIssuer(tx, payload.issuer)),
+    'identity.rule_set': onFact(facts.ruleSet, (tx, payload) => replaceRule(tx, payload)),
+    'identity.rule_dropped': onFact(facts.ruleDropped, (tx, payload) => deleteRule(tx, payload.name)),
+  },
+  erase: {
+    // The random id stays: everything that person did keeps its actor.
+    'identity.principal_created': {
+      residue: (payload: PrincipalCreated): PrincipalCreated => ({
+        ...payload,
+        name: `erased ${payload.principal}`,
+        emails: [],
+      }),
+      scrub: (tx, { principal, name }: PrincipalCreated) => anonymise(tx, principal, name),
+    },
   },
 };
+
+type PrincipalCreated = z.infer<typeof facts.principalCreated.schema>;

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { Slug } from '#base';
+import { DigestText, Slug } from '#base';
 import { defineFact } from '#journal';
 import { Cidr } from './network.ts';
+import { Condition, ClaimName, issuerKinds } from './oidc/rule.ts';
 import { permissions, roleNames } from './role.ts';
 
 const id = z.string().max(60);
@@ -121,6 +122,82 @@ export const keyRevoked = defineFact({
   schema: z.strictObject({ fingerprint: z.string().max(60), reason: z.string().max(500) }),
 });
 
+const IssuerUrl = z.string().max(500);
+const Pem = z.string().max(20_000);
+
+/** Where the keys of an outside issuer come from. */
+export const IssuerKeys = z.discriminatedUnion('from', [
+  /** JSON Web Keys, for an issuer that cannot be reached from here. */
+  z.strictObject({ from: z.literal('inline'), keys: z.array(z.record(z.string(), z.json())).min(1).max(64) }),
+  z.strictObject({ from: z.literal('address'), url: z.url({ protocol: /^https$/ }).max(500), ca: Pem.nullable() }),
+  z.strictObject({ from: z.literal('discovery'), ca: Pem.nullable() }),
+]);
+export type IssuerKeys = z.infer<typeof IssuerKeys>;
+
+export const issuerTrusted = defineFact({
+  type: 'identity.issuer_trusted',
+  version: 1,
+  schema: z.strictObject({
+    issuer: IssuerUrl,
+    kind: z.enum(issuerKinds),
+    keys: IssuerKeys,
+    /** Tokens older than this are refused, whatever end they name. */
+    maxAgeSeconds: z.int().min(60).max(3600),
+  }),
+});
+
+export const issuerDropped = defineFact({
+  type: 'identity.issuer_dropped',
+  version: 1,
+  schema: z.strictObject({ issuer: IssuerUrl }),
+});
+
+/** A rule as a whole: the next generation replaces it, nothing is merged. */
+export const ruleSet = defineFact({
+  type: 'identity.rule_set',
+  version: 1,
+  schema: z.strictObject({
+    name: Slug,
+    issuer: IssuerUrl,
+    audience: z.string().max(500),
+    when: z.record(ClaimName, Condition),
+    generation: z.int().min(1),
+  }),
+});
+
+export const ruleDropped = defineFact({
+  type: 'identity.rule_dropped',
+  version: 1,
+  schema: z.strictObject({ name: Slug }),
+});
+
+/** A person got a token that says who they are; on record before it left. */
+export const personTokenIssued = defineFact({
+  type: 'identity.person_token_issued',
+  version: 1,
+  schema: z.strictObject({
+    jti: id,
+    audience: z.string().max(200),
+    /** The credential it was asked for with. */
+    credential: id,
+    expiresAt: z.int(),
+  }),
+});
+
+export const jobTokenIssued = defineFact({
+  type: 'identity.job_token_issued',
+  version: 1,
+  schema: z.strictObject({
+    jti: id,
+    audience: z.string().min(1).max(200),
+    job: id,
+    subject: z.string().max(1024),
+    /** Digest of the claims about the job. */
+    claims: DigestText,
+    expiresAt: z.int(),
+  }),
+});
+
 export const all = [
   principalCreated,
   projectCreated,
@@ -134,4 +211,10 @@ export const all = [
   tokenRevoked,
   keyEnrolled,
   keyRevoked,
+  issuerTrusted,
+  issuerDropped,
+  ruleSet,
+  ruleDropped,
+  personTokenIssued,
+  jobTokenIssued,
 ] as const;

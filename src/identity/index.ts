@@ -18,6 +18,17 @@ export {
   systemCaller,
 } from './identity.ts';
 export { Cidr, parseNetworks } from './network.ts';
+export { JobClaims } from './oidc/claims.ts';
+export {
+  type BelievedToken,
+  createIssuers,
+  type IdentityToken,
+  type Issuers,
+  type OwnIssuer,
+  SIGNING_AUDIENCE,
+  type TrustedIssuer,
+} from './issuers.ts';
+export { type Condition, type IssuerKind, issuerKinds, TrustRule } from './oidc/rule.ts';
 export { isPermission, type Permission, permissions, type Role, roleNames, roles } from './role.ts';
 export { parseSshPublicKey, type SshPublicKey } from './ssh-key.ts';
 export { type Principal, type Project, type SigningKey } from './store.ts';

@@ -79,4 +79,24 @@ export const migrations: readonly Migration[] = [
         .execute();
     },
   },
+  {
+    name: '0002_issuers',
+    async up(db, types) {
+      await db.schema
+        .createTable('identity_issuer')
+        .addColumn('issuer', types.text, (column) => column.primaryKey())
+        .addColumn('kind', types.text, (column) => column.notNull())
+        .addColumn('keys', types.json, (column) => column.notNull())
+        .addColumn('max_age_seconds', types.int64, (column) => column.notNull())
+        .execute();
+      await db.schema
+        .createTable('identity_rule')
+        .addColumn('name', types.text, (column) => column.primaryKey())
+        .addColumn('issuer', types.text, (column) => column.notNull())
+        .addColumn('document', types.json, (column) => column.notNull())
+        .addColumn('generation', types.int64, (column) => column.notNull())
+        .execute();
+      await db.schema.createIndex('identity_rule_issuer').on('identity_rule').columns(['issuer']).execute();
+    },
+  },
 ];

@@ -1,6 +1,8 @@
 import type { Kysely, Selectable } from 'kysely';
 import type { Db, Tx } from '#storage';
 import type { CredentialLimits, Grant } from './decision.ts';
+import type { IssuerKeys } from './facts.ts';
+import type { IssuerKind, TrustRule } from './oidc/rule.ts';
 import type { Role } from './role.ts';
 import type { TokenPurpose } from './token.ts';
 
@@ -51,6 +53,8 @@ interface Tables {
     enrolled_at: number;
     revoked_at: number | null;
   };
+  identity_issuer: { issuer: string; kind: IssuerKind; keys: string; max_age_seconds: number };
+  identity_rule: { name: string; issuer: string; document: string; generation: number };
   identity_scratch_use: { token_id: string; last_used_at: number; last_address: string | null };
 }
 
@@ -122,6 +126,16 @@ export async function endKey(tx: Tx, fingerprint: string, at: number): Promise<v
     .updateTable('identity_key')
     .set({ revoked_at: at })
     .where('fingerprint', '=', fingerprint)
+    .execute();
+}
+
+/** What stays of a person whose name and addresses were erased. */
+export async function anonymise(tx: Tx, principal: string, name: string): Promise<void> {
+  await tx
+    .as<Tables>()
+    .updateTable('identity_principal')
+    .set({ name, emails: '[]' })
+    .where('id', '=', principal)
     .execute();
 }
 
@@ -279,4 +293,63 @@ const toKey = (row: Selectable<Tables['identity_key']>): SigningKey => ({
   label: row.label,
   enrolledAt: row.enrolled_at,
   revokedAt: row.revoked_at,
+});
+
+export async function replaceIssuer(tx: Tx, row: Tables['identity_issuer']): Promise<void> {
+  await deleteIssuer(tx, row.issuer);
+  await insert(tx, 'identity_issuer', row);
+}
+
+export async function deleteIssuer(tx: Tx, issuer: string): Promise<void> {
+  await tx.as<Tables>().deleteFrom('identity_issuer').where('issuer', '=', issuer).execute();
+}
+
+export async function replaceRule(tx: Tx, { generation, ...rule }: TrustRule & { generation: number }): Promise<void> {
+  await deleteRule(tx, rule.name);
+  const row = { name: rule.name, issuer: rule.issuer, document: JSON.stringify(rule), generation };
+  await insert(tx, 'identity_rule', row);
+}
+
+export async function deleteRule(tx: Tx, name: string): Promise<void> {
+  await tx.as<Tables>().deleteFrom('identity_rule').where('name', '=', name).execute();
+}
+
+export async function findIssuer(db: Db, issuer: string) {
+  const row = await own(db).selectFrom('identity_issuer').selectAll().where('issuer', '=', issuer).executeTakeFirst();
+  return row && toIssuer(row);
+}
+
+export async function listIssuers(db: Db) {
+  return (await own(db).selectFrom('identity_issuer').selectAll().orderBy('issuer').execute()).map(toIssuer);
+}
+
+const toIssuer = (row: Selectable<Tables['identity_issuer']>) => ({
+  issuer: row.issuer,
+  kind: row.kind,
+  keys: JSON.parse(row.keys) as IssuerKeys,
+  maxAgeSeconds: row.max_age_seconds,
+});
+
+export async function findRule(db: Db, name: string) {
+  const row = await own(db).selectFrom('identity_rule').selectAll().where('name', '=', name).executeTakeFirst();
+  return row && toRule(row);
+}
+
+export async function listRules(db: Db) {
+  return (await own(db).selectFrom('identity_rule').selectAll().orderBy('name').execute()).map(toRule);
+}
+
+export async function rulesOf(db: Db, issuer: string) {
+  const rows = await own(db)
+    .selectFrom('identity_rule')
+    .selectAll()
+    .where('issuer', '=', issuer)
+    .orderBy('name')
+    .execute();
+  return rows.map(toRule);
+}
+
+const toRule = (row: Selectable<Tables['identity_rule']>): TrustRule & { generation: number } => ({
+  ...(JSON.parse(row.document) as TrustRule),
+  generation: row.generation,
 });
