@@ -17,5 +17,5 @@ export {
   versionOf,
 } from './path.ts';
 export { provenanceSan, readRun, type RunRecord } from './publication.ts';
-export { type PublisherOptions, startPublisher } from './publisher.ts';
+export { type PublisherOptions, publishOutputs, startPublisher } from './publisher.ts';
 export { type ArtifactRecord, type Refusal } from './store.ts';

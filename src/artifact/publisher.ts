@@ -32,12 +32,13 @@ export function startPublisher(options: PublisherOptions): Follower {
   return journal.follow({
     name: 'artifact.publisher',
     types: ['build.provenance_signed'],
-    handle: (fact) => publish(options, fact),
+    handle: (fact) => publishOutputs(options, fact),
     ...(options.onError ? { onError: options.onError } : {}),
   });
 }
 
-export async function publish(options: PublisherOptions, fact: Fact): Promise<void> {
+/** Idempotent: what is published already stays as it is. */
+export async function publishOutputs(options: PublisherOptions, fact: Fact): Promise<void> {
   const { journal, db } = options;
   const run = readRun(await journal.byStream(fact.stream), fact.number);
   if (!run) throw new TypeError(`artifact: fact ${fact.number} does not stand in the stream of a run`);

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { sql } from 'kysely';
+import { publishOutputs } from '#artifact';
 import { verifyBundle } from '#attest';
 import { type Digest, digestOf, Problem } from '#base';
 import type { Caller } from '#identity';
 import { rebuildAndCompare } from '#journal';
-import { identities, resourceUri } from './environment.ts';
-import type { Promotion } from './store.ts';
-import { type Built, type House, PUBLIC_URL, withHouse } from './testhouse.ts';
+import { identities, type Promotion, resourceUri } from '#release';
+import { type Built, type House, PUBLIC_URL, withHouse } from './support/house.ts';
 
 const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;
 const body = async function* (text: string) {
@@ -193,9 +193,8 @@ test('a run whose outputs are worked off twice publishes them once', async () =>
   await withHouse(async (house) => {
     const built = await house.build({ outputs: { program: 'a', archive: 'b' } });
     const [signed] = await house.journal.read({ types: ['build.provenance_signed'], limit: 1 });
-    const { publish } = await import('../artifact/publisher.ts');
     const { db, journal, objects, attest } = house;
-    await publish({ db, journal, objects, attest, publicUrl: PUBLIC_URL }, signed!);
+    await publishOutputs({ db, journal, objects, attest, publicUrl: PUBLIC_URL }, signed!);
     assert.equal((await house.artifacts.findRecords({ run: built.run, limit: 9 })).length, 2);
   });
 });

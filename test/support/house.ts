@@ -12,10 +12,7 @@ import { predicateTypes } from '#policy';
 import { type Db, type Objects, openDatabase, openObjects } from '#storage';
 import { openVault, type Vault, vaultModule } from '#vault';
 import { pushAccepted, sourceModule } from '#source';
-import { releaseModule } from './apply.ts';
-import { type DeciderOptions, startDecider } from './decider.ts';
-import { createReleases, type Releases } from './release.ts';
-import { startSeeder } from './seeder.ts';
+import { createReleases, type DeciderOptions, releaseModule, type Releases, startDecider, startSeeder } from '#release';
 
 /** For tests from here to the end of the chain: a real installation in a directory of its own. */
 export interface House {

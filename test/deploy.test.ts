@@ -5,15 +5,19 @@ import { test } from 'node:test';
 import { type Digest, digestOf, newId, Problem } from '#base';
 import type { Caller } from '#identity';
 import { rebuildAndCompare } from '#journal';
-import { type Built, type House, PUBLIC_URL, withHouse } from '../release/testhouse.ts';
-import { runAgent, type AgentEvent, type AgentOptions } from './agent/agent.ts';
-import { linkOf, openPlaces } from './agent/place.ts';
-import type { AgentApi } from './agent/port.ts';
-import type { PlanItem } from './agent/protocol.ts';
-import { verifyDeployable } from './agent/verify.ts';
-import { deployModule } from './apply.ts';
-import { createDeployments, type Deployments } from './deploy.ts';
-import type { Deployment } from './store.ts';
+import {
+  type AgentApi,
+  type AgentEvent,
+  type AgentOptions,
+  createDeployments,
+  type Deployment,
+  deployModule,
+  type Deployments,
+  type PlanItem,
+  runAgent,
+  verifyDeployable,
+} from '#deploy';
+import { type Built, type House, PUBLIC_URL, withHouse } from './support/house.ts';
 
 const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;
 const sleepProgram = await readFile('/bin/sleep');
@@ -179,7 +183,7 @@ test('a file replaced under the running program, a switched link and a removed f
       assert.deepEqual([deployment?.drift?.kind, deployment?.drift?.found], ['file_altered', digestOf(altered)]);
       await rm(path);
       await agent.until((event) => event.kind === 'drifted' && event.drift === 'file_gone');
-      const link = linkOf(await openPlaces(site.directory), 'acme/hello/program');
+      const link = join(site.directory, 'current', 'acme~hello~program');
       await rm(link);
       await symlink('/tmp', link);
       await agent.until((event) => event.kind === 'drifted' && event.drift === 'link_altered');
