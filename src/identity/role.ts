@@ -22,6 +22,7 @@ export const permissions = [
   'deploy:report',
   'ledger:read',
   'audit:read',
+  'audit:erase',
   'runner:claim',
 ] as const;
 
@@ -44,6 +45,7 @@ export const roles = {
     'release:request',
     'deploy:request',
     'audit:read',
+    'audit:erase',
   ],
   maintainer: [
     ...read,

@@ -48,6 +48,8 @@ export interface Fact<P = unknown> {
   readonly actor: Actor;
   readonly subject: Digest | null;
   readonly payload: P;
+  /** Number of the fact that erased the payload; `payload` is then only what may stay of it. */
+  readonly erasedBy?: number;
 }
 
 /** What `record` takes. */

@@ -16,7 +16,9 @@ export {
   type Origin,
   systemActor,
 } from './fact.ts';
+export { type Erasure, type Erasures } from './erasure.ts';
+export { erasureRequested, payloadErased } from './facts.ts';
 export { type Follower, type FollowOptions } from './follow.ts';
 export { createJournal, type FactQuery, type Guard, type Journal } from './journal.ts';
-export { type Apply, type ModuleDefinition, onFact } from './module.ts';
+export { type Apply, type EraseRule, type ModuleDefinition, onFact } from './module.ts';
 export { rebuildAndCompare } from './rebuild.ts';

@@ -1,19 +1,10 @@
 import { type Clock, faultPoint, Problem } from '#base';
 import type { Db, Tx } from '#storage';
-import {
-  checkDraft,
-  commitTo,
-  commitmentOf,
-  type Draft,
-  type Fact,
-  type FactDefinition,
-  leafBytes,
-  privatePart,
-} from './fact.ts';
+import { checkDraft, commitTo, type Draft, type Fact, type FactDefinition, leafBytes, privatePart } from './fact.ts';
+import { createErasures, type Erasures, holds, journalModule } from './erasure.ts';
 import { createFollowers, type Follower, type FollowOptions } from './follow.ts';
-import { migrations } from './migrations.ts';
 import type { ModuleDefinition } from './module.ts';
-import { findRow, type FullRow, insertFact, readHead, selectRows, streamHead, toFact } from './store.ts';
+import { findRow, insertFact, readHead, selectRows, streamHead, toFact } from './store.ts';
 
 export interface FactQuery {
   after?: number;
@@ -29,7 +20,7 @@ export interface FactQuery {
 /** A last look inside the fact's own transaction; throw a `Problem` to refuse and undo. */
 export type Guard = (tx: Tx) => Promise<void>;
 
-export interface Journal {
+export interface Journal extends Erasures {
   /** Appends the fact and applies it to the tables in one transaction. When it resolves, both are on the disk. */
   record<P>(draft: Draft<P> & { guard?: Guard }): Promise<Fact<P>>;
   /** Several facts, all of them or none. */
@@ -42,8 +33,10 @@ export interface Journal {
   /** The exact leaf bytes of facts `from`…`from + count − 1`, as far as they exist. */
   leaves(from: number, count: number): Promise<Buffer[]>;
   leaf(number: number): Promise<Buffer>;
-  /** Does the stored payload still open the fact's commitment? */
+  /** Does the stored payload still open the fact's commitment? 'erased' only if another fact, itself intact, erased it. */
   commitmentHolds(number: number): Promise<'holds' | 'broken' | 'erased' | 'missing'>;
+  /** What opens the leaf's commitment, to be shown to somebody; undefined when it is gone. */
+  disclose(number: number): Promise<{ leaf: Buffer; private: string; salt: Buffer } | undefined>;
   /** Calls `wake` after every commit that added facts. Returns how to stop. */
   onCommit(wake: () => void): () => void;
   follow(options: FollowOptions): Follower;
@@ -65,12 +58,10 @@ export async function createJournal({
   clock: Clock;
   modules: readonly ModuleDefinition[];
 }): Promise<Journal> {
-  const known = factsByName(modules);
-  await db.migrate([
-    { module: 'journal', migrations },
-    ...modules.map(({ name, migrations: own }) => ({ module: name, migrations: own })),
-  ]);
-  const appliers = new Map(modules.flatMap((module) => Object.entries(module.apply)));
+  const all = [journalModule(modules), ...modules];
+  const known = factsByName(all);
+  await db.migrate(all.map(({ name, migrations }) => ({ module: name, migrations })));
+  const appliers = new Map(all.flatMap((module) => Object.entries(module.apply)));
   const wakes = new Set<() => void>();
 
   async function append(tx: Tx, draft: Draft, payload: unknown): Promise<Fact> {
@@ -91,7 +82,7 @@ export async function createJournal({
       commitment,
     };
     await insertFact(tx, row, privateText, salt);
-    const fact = toFact({ ...row, private: privateText, salt });
+    const fact = toFact({ ...row, private: privateText, salt, erased_by: null, residue: null });
     await appliers.get(fact.type)?.(tx, fact);
     return fact;
   }
@@ -120,9 +111,9 @@ export async function createJournal({
     return rows.map((row) => leafBytes(row));
   }
 
-  const journal: Omit<Journal, 'follow' | 'idle' | 'close'> = {
+  const journal: Omit<Journal, 'follow' | 'idle' | 'close' | keyof Erasures> = {
     async record<P>({ guard, ...draft }: Draft<P> & { guard?: Guard }) {
-      return (await recordAll([draft as Draft], guard))[0] as Fact<P>;
+      return (await recordAll([draft], guard))[0] as Fact<P>;
     },
     recordAll,
     async find(number) {
@@ -138,19 +129,18 @@ export async function createJournal({
       if (!bytes) throw noFact(number);
       return bytes;
     },
-    commitmentHolds: async (number) => holds(await findRow(db, number)),
+    commitmentHolds: async (number) => await holds(await findRow(db, number), (by) => findRow(db, by)),
+    async disclose(number) {
+      const row = await findRow(db, number);
+      if (!row || row.private === null || row.salt === null) return undefined;
+      return { leaf: leafBytes(row), private: row.private, salt: Buffer.from(row.salt) };
+    },
     onCommit(wake) {
       wakes.add(wake);
       return () => wakes.delete(wake);
     },
   };
-  return { ...journal, ...createFollowers({ db, journal }) };
-}
-
-export function holds(row: FullRow | undefined): 'holds' | 'broken' | 'erased' | 'missing' {
-  if (!row) return 'missing';
-  if (row.private === null || row.salt === null) return 'erased';
-  return commitmentOf(row.salt, row.private).equals(row.commitment) ? 'holds' : 'broken';
+  return { ...journal, ...createErasures({ journal, modules, clock }), ...createFollowers({ db, journal }) };
 }
 
 function factsByName(modules: readonly ModuleDefinition[]): Map<string, FactDefinition> {

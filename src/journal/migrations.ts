@@ -34,4 +34,15 @@ export const migrations: readonly Migration[] = [
         .execute();
     },
   },
+  {
+    name: '0002_erasures',
+    async up(db, types) {
+      await db.schema
+        .createTable('journal_erasure')
+        .addColumn('number', types.int64, (column) => column.primaryKey())
+        .addColumn('erased_by', types.int64, (column) => column.notNull())
+        .addColumn('residue', types.json, (column) => column.notNull())
+        .execute();
+    },
+  },
 ];

@@ -12,6 +12,17 @@ export interface ModuleDefinition {
   readonly facts: readonly FactDefinition[];
   /** By fact type; one function reads every version of its type. */
   readonly apply: Readonly<Record<string, Apply>>;
+  /** By fact type: what may stay of a payload that is erased. Without a rule only the origin (address, request) goes. */
+  readonly erase?: Readonly<Record<string, EraseRule>>;
+}
+
+export interface EraseRule {
+  /** The payload without what is personal; still of the fact's schema, so that `apply` can read it. Pure. */
+  // eslint-disable-next-line typescript/no-explicit-any -- a rule names its own payload type
+  residue(payload: any): unknown;
+  /** Brings the rows to what `apply` makes of the residue. Runs again at every rebuild. */
+  // eslint-disable-next-line typescript/no-explicit-any -- a rule names its own payload type
+  scrub(tx: Tx, residue: any): Promise<void>;
 }
 
 /** Ties an applier to the fact it reads, so that the payload is typed. */

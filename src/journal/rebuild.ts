@@ -1,9 +1,10 @@
 import { canonicalJson, type Check, failed, passed, systemClock, type Verdict, verdictOf } from '#base';
 import { type Db, openDatabase } from '#storage';
 import { type Fact } from './fact.ts';
-import { createJournal, holds } from './journal.ts';
+import { holds, journalModule } from './erasure.ts';
+import { createJournal } from './journal.ts';
 import type { ModuleDefinition } from './module.ts';
-import { readHead, selectRows, toFact } from './store.ts';
+import { findRow, readHead, selectRows, toFact } from './store.ts';
 
 const PAGE = 500;
 /** A report names this many differing rows a table; more would only hide the first one. */
@@ -39,7 +40,7 @@ async function replay(
   modules: readonly ModuleDefinition[],
   onProgress?: (done: number, total: number) => void,
 ): Promise<{ facts: number; checks: Check[] }> {
-  const appliers = new Map(modules.flatMap((module) => Object.entries(module.apply)));
+  const appliers = new Map([journalModule(modules), ...modules].flatMap((module) => Object.entries(module.apply)));
   const total = await readHead(db);
   const broken: string[] = [];
   let last = 0;
@@ -49,9 +50,11 @@ async function replay(
     const facts: Fact[] = [];
     for (const row of rows) {
       if (row.number !== last + 1) broken.push(`fact ${last + 1} is missing`);
-      if (holds(row) === 'broken') broken.push(`the payload of fact ${row.number} does not open its commitment`);
+      const state = await holds(row, (number) => findRow(db, number));
+      if (state === 'broken') broken.push(`the payload of fact ${row.number} does not open its commitment`);
+      if (state === 'missing') broken.push(`the payload of fact ${row.number} is gone, and no fact erased it`);
       last = row.number;
-      facts.push(toFact(row));
+      if (state !== 'missing') facts.push(toFact(row));
     }
     await shadow.write(async (tx) => {
       for (const fact of facts) await appliers.get(fact.type)?.(tx, fact);

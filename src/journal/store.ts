@@ -22,15 +22,27 @@ interface PayloadTable {
   salt: Uint8Array;
 }
 
+interface ErasureTable {
+  number: number;
+  erased_by: number;
+  residue: string;
+}
+
 interface Tables {
+  journal_erasure: ErasureTable;
   journal_fact: FactTable;
   journal_payload: PayloadTable;
   journal_scratch_cursor: { name: string; number: number };
 }
 
 export type FactRow = Selectable<FactTable>;
-/** A fact row with what its commitment was made from; `private` is null once erased. */
-export type FullRow = FactRow & { private: string | null; salt: Uint8Array | null };
+/** A fact row with what its commitment was made from; `private` is null once erased, and `residue` what stayed of it. */
+export type FullRow = FactRow & {
+  private: string | null;
+  salt: Uint8Array | null;
+  erased_by: number | null;
+  residue: string | null;
+};
 
 export async function headNumber(db: Kysely<Tables>): Promise<number> {
   const row = await db
@@ -81,8 +93,14 @@ export async function selectRows(db: Db, filter: RowFilter): Promise<FullRow[]> 
     .read<Tables>()
     .selectFrom('journal_fact')
     .leftJoin('journal_payload', 'journal_payload.number', 'journal_fact.number')
+    .leftJoin('journal_erasure', 'journal_erasure.number', 'journal_fact.number')
     .selectAll('journal_fact')
-    .select(['journal_payload.private as private', 'journal_payload.salt as salt']);
+    .select([
+      'journal_payload.private as private',
+      'journal_payload.salt as salt',
+      'journal_erasure.erased_by as erased_by',
+      'journal_erasure.residue as residue',
+    ]);
   if (filter.after !== undefined) query = query.where('journal_fact.number', '>', filter.after);
   if (filter.until !== undefined) query = query.where('journal_fact.number', '<=', filter.until);
   if (filter.before !== undefined) query = query.where('journal_fact.number', '<', filter.before);
@@ -100,11 +118,24 @@ export async function findRow(db: Db, number: number): Promise<FullRow | undefin
   return (await selectRows(db, { after: number - 1, until: number, limit: 1 }))[0];
 }
 
+/** Removes payload and salt for good, and keeps what may stay. Runs in the transaction of the fact that erases. */
+export async function erasePayload(
+  tx: Tx,
+  erasure: { number: number; erasedBy: number; residue: string },
+): Promise<void> {
+  const { number, erasedBy, residue } = erasure;
+  await tx.as<Tables>().insertInto('journal_erasure').values({ number, erased_by: erasedBy, residue }).execute();
+  await tx.as<Tables>().deleteFrom('journal_payload').where('number', '=', number).execute();
+}
+
+/** Everything but what only an erasure takes away. */
 export function toFact(row: FullRow): Fact {
+  const text = row.private ?? row.residue;
   const parts =
-    row.private === null
+    text === null
       ? { origin: { kind: 'system' } as Origin, payload: null }
-      : (JSON.parse(row.private) as { origin: Origin; payload: unknown });
+      : (JSON.parse(text) as { origin: Origin; payload: unknown });
+  const erased = row.private === null && row.erased_by !== null ? { erasedBy: row.erased_by } : {};
   return {
     number: row.number,
     stream: row.stream,
@@ -116,6 +147,7 @@ export function toFact(row: FullRow): Fact {
     actor: { principal: row.principal, origin: parts.origin },
     subject: row.subject as Digest | null,
     payload: parts.payload,
+    ...erased,
   };
 }
 

@@ -10,7 +10,7 @@ import { outOfRange } from './problems.ts';
 import type { TileLog } from './tilelog.ts';
 
 interface Parts {
-  journal: Pick<Journal, 'head' | 'leaves' | 'commitmentHolds'>;
+  journal: Pick<Journal, 'head' | 'leaves' | 'commitmentHolds' | 'find'>;
   events: TileLog;
   waitForFact: (number: number) => Promise<SignedCheckpoint>;
 }
@@ -101,7 +101,7 @@ async function rowCheck({ journal }: Parts, number: number, signed: Hash): Promi
       fix,
     });
   }
-  return payloadCheck(number, await commitmentOf(journal, number));
+  return await payloadCheck(journal, number, await commitmentOf(journal, number));
 }
 
 type CommitmentState = Awaited<ReturnType<Journal['commitmentHolds']>>;
@@ -111,10 +111,16 @@ async function commitmentOf(journal: Parts['journal'], number: number): Promise<
   return await journal.commitmentHolds(number).catch((): CommitmentState => 'broken');
 }
 
-function payloadCheck(number: number, state: CommitmentState): Check {
+async function payloadCheck(journal: Parts['journal'], number: number, state: CommitmentState): Promise<Check> {
   if (state === 'holds') return passed('journal.row', `fact ${number}: row and payload are what was signed`);
-  // No fact records an erasure yet, so a payload that is gone was removed by somebody else.
-  const gone = state === 'erased' || state === 'missing';
+  if (state === 'erased') {
+    const by = (await journal.find(number))?.erasedBy;
+    // Its own state: passed, and marked, because two people erased the payload and a fact says so.
+    const detail = `fact ${number}: the row is what was signed; its payload was erased by fact ${by}`;
+    return { ...passed('journal.row', detail), code: 'ledger.payload_erased' };
+  }
+  // No fact erased it, so a payload that is gone was removed by somebody else.
+  const gone = state === 'missing';
   return failed('journal.row', {
     code: gone ? 'ledger.payload_missing' : 'ledger.payload_altered',
     expected: 'a payload that opens the signed commitment',
@@ -167,7 +173,7 @@ function coverageCheck(head: number, uncovered: Problem | undefined): Check {
 async function verifyPayloads(journal: Parts['journal'], until: number): Promise<Check | undefined> {
   for (let number = 1; number <= until; number += 1) {
     const state = await commitmentOf(journal, number);
-    if (state !== 'holds') return payloadCheck(number, state);
+    if (state !== 'holds' && state !== 'erased') return await payloadCheck(journal, number, state);
   }
   return undefined;
 }

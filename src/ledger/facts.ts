@@ -8,7 +8,7 @@ const Root = z.string().regex(/^[A-Za-z0-9+/]{43}=$/);
 const Note = z.string().max(100_000);
 const Vkey = z.string().max(4096);
 /** A name of a witness as it stands in a policy. */
-export const WitnessName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/);
+export const WitnessName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$/);
 export const WitnessUrl = z
   .string()
   .max(300)

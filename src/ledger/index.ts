@@ -20,6 +20,7 @@ export { type LeafSource, type SourceName } from './source.ts';
 export { openTileLog, type TileLog, type TileLogOptions } from './tilelog.ts';
 export { parseTlogProof, renderTlogProof, type TlogProof, verifyTlogProof } from './tlogproof.ts';
 export {
+  createCosigner,
   createNoteSigner,
   createNoteVerifier,
   type KeySigner,
@@ -39,3 +40,15 @@ export {
   verifyLedgerNow,
 } from './contract.ts';
 export { createLedger, type FactProof, type Ledger, type LedgerOptions } from './ledger.ts';
+export { ADD_CHECKPOINT_MAX_BYTES, parseAddCheckpoint, renderAddCheckpoint } from './addcheckpoint.ts';
+export { type Anchor, openAnchor } from './anchor.ts';
+export { ledgerModule } from './apply.ts';
+export { type Assurance, type AssuranceOptions } from './assurance.ts';
+export { type WitnessExchange, type WitnessState } from './cosigning.ts';
+export { type ForkFile, originHash, parseForkFile, renderForkFile, verifyForkFile } from './fork.ts';
+export { type Leaf, opensCommitment, parseLeaf } from './leaf.ts';
+export { type Peer } from './peers.ts';
+export { judgeCheckpoint, parsePolicy, type Policy, quorumReached, renderPolicy } from './policy.ts';
+export { createStreamMap, type MapProof, type StreamHead, verifyMapProof } from './streammap.ts';
+export { parseStreamProof, StreamProof, verifyStreamProof } from './streamproof.ts';
+export { type Witness, type WitnessAnswer, type WitnessLog } from './witness.ts';

@@ -1,7 +1,9 @@
-import { Problem } from '#base';
+import { Problem, verdictOf } from '#base';
 import type { Clock, Verdict } from '#base';
 import type { Journal } from '#journal';
 import type { Vault } from '#vault';
+import { openAssurance, servedNote } from './assurance.ts';
+import type { Assurance, AssuranceOptions } from './assurance.ts';
 import type { AuditProgress } from './audit.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
 import { verifyFact, verifyLedger } from './factcheck.ts';
@@ -16,7 +18,7 @@ import { createNoteSigner } from './vkey.ts';
 
 export interface LedgerOptions {
   journal: Journal;
-  vault: Pick<Vault, 'createKey' | 'signer' | 'keys'>;
+  vault: Pick<Vault, 'createKey' | 'signer' | 'postQuantumSigner' | 'keys'>;
   dir: string;
   clock: Clock;
   /** Names this installation: the origin is `events.<name>`. */
@@ -26,6 +28,8 @@ export interface LedgerOptions {
    * reading, so that it can be looked at while everything that needs a proof is refused. 'read' never writes.
    */
   access?: 'write' | 'write_or_read' | 'read';
+  /** Witnesses, stream heads and anchors; the journal must know `ledgerModule`. Without it the log stands by its own signature alone. */
+  assurance?: AssuranceOptions;
   minIntervalMs?: number;
   onPublished?: (checkpoint: SignedCheckpoint) => void;
 }
@@ -43,7 +47,8 @@ export interface Ledger {
   readonly events: TileLog;
   /** Why the log takes nothing in now: it was opened for reading only although writing was asked for, or publishing fails. */
   readonly refusal: Problem | undefined;
-  /** Resolves when a signed checkpoint covers the fact; rejects (fail closed) if that cannot be had. */
+  readonly assurance: Assurance | undefined;
+  /** Resolves when a signed (and, with a fail-closed policy, witnessed) checkpoint covers the fact; rejects if that cannot be had. */
   waitForFact(number: number): Promise<SignedCheckpoint>;
   /** Waits for the fact's checkpoint if need be. `ledger.damaged` if the log's files do not prove it. */
   proveFact(number: number): Promise<FactProof>;
@@ -58,12 +63,31 @@ const KEY_NAME = 'ledger-events';
 
 export async function createLedger(options: LedgerOptions): Promise<Ledger> {
   const { journal } = options;
-  const { events, refusal } = await openEvents(options);
+  let assurance: Assurance | undefined;
+  const { events, refusal } = await openEvents(options, () => servedNote(assurance?.cosigning));
   const stopFollowing = journal.onCommit(() => events.poke());
+  if (options.assurance) {
+    const writable = !refusal && options.access !== 'read';
+    try {
+      assurance = await openAssurance({ ...options, log: events, writable, waitForFact }, options.assurance);
+    } catch (error) {
+      stopFollowing();
+      await events.close();
+      throw error;
+    }
+  }
   // What was recorded before a crash, or while the log could not be opened.
   if (!refusal && options.access !== 'read') events.poke();
 
   async function waitForFact(number: number): Promise<SignedCheckpoint> {
+    const signed = await waitForSigned(number);
+    const required = assurance?.cosigning.required() ?? 'open';
+    if (required === 'open') return signed;
+    if (required !== 'none' && required.size >= number) return required;
+    return await (assurance as Assurance).cosigning.waitFor(number);
+  }
+
+  async function waitForSigned(number: number): Promise<SignedCheckpoint> {
     if (number > (await journal.head()) && number > events.size())
       throw outOfRange(`There is no fact number ${number}.`);
     if (number <= events.size()) return events.checkpoint();
@@ -73,6 +97,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
 
   return {
     events,
+    assurance,
     get refusal() {
       return refusal ?? events.trouble();
     },
@@ -87,15 +112,22 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
       return { number, leaf, inclusion, checkpoint };
     },
     verifyFact: (number) => verifyFact({ journal, events, waitForFact }, number),
-    verify: (onProgress) => verifyLedger({ journal, events, waitForFact }, onProgress),
+    async verify(onProgress) {
+      const { checks } = await verifyLedger({ journal, events, waitForFact }, onProgress);
+      return verdictOf([...checks, ...((await assurance?.checks()) ?? [])]);
+    },
     async close() {
       stopFollowing();
+      await assurance?.close();
       await events.close();
     },
   };
 }
 
-async function openEvents(options: LedgerOptions): Promise<{ events: TileLog; refusal: Problem | undefined }> {
+async function openEvents(
+  options: LedgerOptions,
+  served: () => string | undefined,
+): Promise<{ events: TileLog; refusal: Problem | undefined }> {
   const { journal, vault, dir, clock, name, access = 'write' } = options;
   const begun = access === 'read' || (await beginLog(vault, dir));
   const origin = `events.${name}`;
@@ -108,6 +140,7 @@ async function openEvents(options: LedgerOptions): Promise<{ events: TileLog; re
     expectHistory: begun,
     clock,
     access: access === 'read' ? 'read' : 'write',
+    servedNote: served,
     ...(options.minIntervalMs === undefined ? {} : { minIntervalMs: options.minIntervalMs }),
     ...(options.onPublished ? { onPublished: options.onPublished } : {}),
   };

@@ -34,7 +34,7 @@ export interface Policy {
 
 const POLICY_MAX_CHARS = 256 * 1024;
 const EACH_MAX = 128;
-const NAME = /^[^\s#]{1,100}$/u;
+const NAME = /^[^\s#]{1,120}$/u;
 
 /** Untrusted text → policy; `Problem ledger.policy_invalid` names the line. */
 export function parsePolicy(text: string): Policy {

@@ -99,3 +99,14 @@ export function empty(): Problem {
     hint: 'Start the server once; it signs the first checkpoint.',
   });
 }
+
+export function notWitnessed(size: number, states: readonly { name: string; trouble: string | undefined }[]): Problem {
+  const troubles = states.flatMap(({ name, trouble }) => (trouble === undefined ? [] : [`${name}: ${trouble}`]));
+  return new Problem({
+    code: 'ledger.not_witnessed',
+    kind: 'unavailable',
+    message: `No checkpoint of ${size} entries has the cosignatures that the policy demands.`,
+    hint: 'The policy is fail-closed: bring the missing witness back, or have an owner change the policy.',
+    details: { size, troubles },
+  });
+}

@@ -97,7 +97,7 @@ async function commitBatch(writer: Kysely<unknown>, batch: readonly Pending[]): 
 
 function connect(path: string, readOnly = false): DatabaseSync {
   const connection = new DatabaseSync(path, { readOnly, enableForeignKeyConstraints: true });
-  if (!readOnly) connection.exec('pragma journal_mode = wal; pragma synchronous = full');
+  if (!readOnly) connection.exec('pragma journal_mode = wal; pragma synchronous = full; pragma secure_delete = on');
   connection.exec('pragma busy_timeout = 5000; pragma cache_size = -65536; pragma temp_store = memory');
   return connection;
 }

@@ -5,7 +5,7 @@ import { defineFact } from '#journal';
 export const KeyName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, 'use lower-case letters, digits, dots and hyphens');
-export const KeyAlgorithm = z.enum(['ed25519', 'p256', 'p384']);
+export const KeyAlgorithm = z.enum(['ed25519', 'p256', 'p384', 'ml-dsa-44']);
 export const KeyPurpose = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
 
 /** A key-encryption key was made. `record` is the digest of its sealed record: another record under its name is not it. */

@@ -71,11 +71,21 @@ export interface KeyPair {
 }
 
 export function generateKeyPair(algorithm: KeyAlgorithm): KeyPair {
-  const { privateKey } =
-    algorithm === 'ed25519'
-      ? generateKeyPairSync('ed25519')
-      : generateKeyPairSync('ec', { namedCurve: algorithm === 'p256' ? 'P-256' : 'P-384' });
-  return keyPairOf(privateKey);
+  if (algorithm === 'ed25519') return keyPairOf(generateKeyPairSync('ed25519').privateKey);
+  if (algorithm === 'ml-dsa-44') return keyPairOf(generateKeyPairSync('ml-dsa-44').privateKey);
+  const namedCurve = algorithm === 'p256' ? 'P-256' : 'P-384';
+  return keyPairOf(generateKeyPairSync('ec', { namedCurve }).privateKey);
+}
+
+/** Not every build of Node has ML-DSA; the others are always there. */
+export function offersAlgorithm(algorithm: KeyAlgorithm): boolean {
+  if (algorithm !== 'ml-dsa-44') return true;
+  try {
+    generateKeyPair(algorithm);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function importPrivateKey(pkcs8: Buffer): KeyPair {

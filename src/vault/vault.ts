@@ -24,15 +24,18 @@ import { openRecord, sealKey, sealRecord, unsealKey } from './seal.ts';
 import { findKey, listKeys } from './store.ts';
 
 /** Signs with a key it does not show. */
-export interface Signer {
+export interface Signer<A extends KeyAlgorithm = ClassicAlgorithm> {
   readonly name: string;
-  readonly algorithm: KeyAlgorithm;
+  readonly algorithm: A;
   readonly publicKey: KeyObject;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Buffer;
-  /** Ed25519: 64 raw bytes over the bytes themselves. ECDSA: DER, over SHA-256 (P-256) or SHA-384 (P-384). */
+  /** Ed25519 (64 bytes) and ML-DSA-44 (2420 bytes): raw, over the bytes themselves. ECDSA: DER, over SHA-256 (P-256) or SHA-384 (P-384). */
   sign(bytes: Uint8Array): Promise<Buffer>;
 }
+
+/** Those that certificates and other tools know. */
+export type ClassicAlgorithm = Exclude<KeyAlgorithm, 'ml-dsa-44'>;
 
 export interface VaultKey {
   name: string;
@@ -54,6 +57,8 @@ export interface Vault {
   createKey(wanted: { name: string; algorithm: KeyAlgorithm; purpose: string }): Promise<VaultKey>;
   /** `vault.key_not_found`; `vault.record_missing | record_replaced | record_altered | row_altered` when it was tampered with. */
   signer(name: string): Promise<Signer>;
+  /** The same for a post-quantum key; `signer` gives out none, because almost nobody can use one. */
+  postQuantumSigner(name: string): Promise<Signer<'ml-dsa-44'>>;
   keys(): Promise<VaultKey[]>;
   /** `context` names what the bytes are and whose; opening asks for the same. */
   seal(plain: Uint8Array, context: readonly string[]): Promise<SealedBytes>;
@@ -83,7 +88,7 @@ export async function openVault({ dir, db, journal }: VaultOptions): Promise<Vau
     nothingSealed(journal, [keysDir, generationsDir]),
   );
   const generation = await openGeneration(dir, masterKey, journal).finally(() => masterKey.fill(0));
-  const signers = new Map<string, Signer>();
+  const signers = new Map<string, Signer<KeyAlgorithm>>();
   let queue: Promise<unknown> = Promise.resolve();
 
   async function loadKey(name: string): Promise<{ pair: KeyPair; fact: Fact<KeyCreated> }> {
@@ -130,7 +135,13 @@ export async function openVault({ dir, db, journal }: VaultOptions): Promise<Vau
     return sameKey(fact, wanted);
   }
 
-  async function signer(name: string): Promise<Signer> {
+  async function signerOf<A extends KeyAlgorithm>(name: string, allowed: readonly A[]): Promise<Signer<A>> {
+    const found = await anySigner(name);
+    if ((allowed as readonly KeyAlgorithm[]).includes(found.algorithm)) return found as Signer<A>;
+    throw new TypeError(`vault: ${name} is an ${found.algorithm} key`);
+  }
+
+  async function anySigner(name: string): Promise<Signer<KeyAlgorithm>> {
     const known = signers.get(name);
     if (known) return known;
     const { pair, fact } = await loadKey(name);
@@ -141,7 +152,8 @@ export async function openVault({ dir, db, journal }: VaultOptions): Promise<Vau
 
   return {
     createKey: (wanted) => oneAtATime(() => createKey(wanted)),
-    signer,
+    signer: (name) => signerOf(name, ['ed25519', 'p256', 'p384']),
+    postQuantumSigner: (name) => signerOf(name, ['ml-dsa-44']),
     keys: async () =>
       (await listKeys(db)).map((row) => ({
         name: row.name,
@@ -204,8 +216,18 @@ function sameKey(fact: Fact<KeyCreated>, wanted: { algorithm: KeyAlgorithm; purp
   return { name, algorithm, purpose, spki: Buffer.from(publicKey, 'base64'), createdAt: fact.at };
 }
 
-function signerOver(name: string, algorithm: KeyAlgorithm, { privateKey, publicKey, spki }: KeyPair): Signer {
-  const hash = { ed25519: null, p256: 'sha256', p384: 'sha384' }[algorithm];
+function signerOver<A extends KeyAlgorithm>(
+  name: string,
+  algorithm: A,
+  { privateKey, publicKey, spki }: KeyPair,
+): Signer<A> {
+  const hashes: Record<KeyAlgorithm, string | null> = {
+    ed25519: null,
+    'ml-dsa-44': null,
+    p256: 'sha256',
+    p384: 'sha384',
+  };
+  const hash = hashes[algorithm];
   return Object.freeze({
     name,
     algorithm,
