@@ -3,7 +3,7 @@ import type { Source } from '#source';
 import type { WorkflowFile } from './workflow.ts';
 
 /** The part of the source module that builds use. */
-export type BuildSource = Pick<Source, 'listFiles' | 'readFile' | 'openBundle' | 'requireCommit'>;
+export type BuildSource = Pick<Source, 'listFiles' | 'readFile' | 'openBundle' | 'requireCommit' | 'commitOf'>;
 
 const WORKFLOW_PATH = /^\.github\/workflows\/[^/]+\.ya?ml$/;
 const FILE_BYTES_MAX = 1024 * 1024;

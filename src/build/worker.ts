@@ -7,7 +7,6 @@ import type { Build, BuildParts } from './build.ts';
 import { settle } from './dispatch.ts';
 import { provenanceSigned, refused, type RunFinished, runQueued, type RunQueued } from './facts.ts';
 import { isTriggered, type PlanProblem } from './plan.ts';
-import { planWorkflows } from './planner.ts';
 import { provenanceOf, provenanceSan, type ProvenanceInput } from './provenance.ts';
 import { jobIdOf, runIdOf } from './schedule.ts';
 import { readWorkflowFiles } from './sources.ts';
@@ -49,10 +48,14 @@ const PROBLEMS_MAX = 100;
 
 /** Every branch and tag the push set: plan its workflows, queue those it triggers. */
 export async function planPush(parts: BuildParts, fact: Fact<PushAccepted>): Promise<void> {
-  for (const update of fact.payload.updates) {
-    if (/^0+$/.test(update.new)) continue;
+  for (const pushed of fact.payload.updates) {
+    if (/^0+$/.test(pushed.new)) continue;
+    const commit = await parts.source.commitOf(fact.payload.repository, pushed.new);
+    if (commit === undefined) continue; // a tag of something else than a commit builds nothing
+    // An annotated tag is an object of its own; what is built is the commit it points at.
+    const update = { ...pushed, new: commit };
     const files = await readWorkflowFiles(parts.source, fact.payload.repository, update.new);
-    const { plans, problems } = await planWorkflows(files);
+    const { plans, problems } = await parts.planner.plan(files);
     if (problems.length > 0) {
       await recordRefusal(parts, fact, update, problems);
       continue; // what cannot be read whole is not run in part

@@ -89,6 +89,15 @@ export async function readLog(place: GitPlace, start: string, limit: number): Pr
  * A git bundle with the whole history of one commit, under the name `ref`. Whoever unpacks it computes every
  * object's id again, so the commit id vouches for all of it.
  */
+/** The commit an object is or, for an annotated tag, points at; undefined if there is none. */
+export async function peelToCommit(place: GitPlace, object: string): Promise<string | undefined> {
+  requireId(object);
+  const peeled = await runGit(place, ['rev-parse', '--verify', '--quiet', `${object}^{commit}`], {
+    accept: [0, 1, 128],
+  });
+  return peeled.status === 0 ? peeled.stdout.toString('utf8').trim() : undefined;
+}
+
 export async function openBundle(place: GitPlace, commit: string, ref: string): Promise<Readable> {
   requireId(commit);
   const [found] = await statObjects(place, [commit]);

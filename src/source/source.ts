@@ -14,7 +14,7 @@ import { exitOf, type GitPlace, spawnGit, statObjects } from './git.ts';
 import { defaultProtectedPaths } from './path.ts';
 import { allControls, defaultGateLimits, type GateLimits, type SourceControls } from './policy.ts';
 import { createPushes, type GitAnswer } from './push.ts';
-import { type LogEntry, listTree, openBundle, readFileAt, readLog, type TreeFile } from './reading.ts';
+import { type LogEntry, listTree, openBundle, peelToCommit, readFileAt, readLog, type TreeFile } from './reading.ts';
 import * as store from './store.ts';
 
 export type GitService = 'git-upload-pack' | 'git-receive-pack';
@@ -66,6 +66,8 @@ export interface Source {
     commit: string,
     ref: string,
   ): Promise<{ push: string; signer: string | null; key: string | null }>;
+  /** The commit that a pushed object is or, for an annotated tag, points at. */
+  commitOf(repository: string, object: string): Promise<string | undefined>;
   /** A git bundle of the whole history of a commit that an accepted push brought. */
   openBundle(repository: string, commit: string, ref?: string): Promise<Readable>;
   readFile(repository: string, commit: string, path: string, maxBytes?: number): Promise<Buffer | undefined>;
@@ -209,6 +211,14 @@ export async function createSource(options: SourceOptions): Promise<Source> {
     };
   }
 
+  /** An annotated tag is an object of its own: the push that made it is the push that put the ref at the commit. */
+  async function findTagging(repository: string, ref: string, commit: string): Promise<string | undefined> {
+    if (!ref.startsWith('refs/tags/')) return undefined;
+    const tag = (await store.refsOf(db, repository)).find((one) => one.ref === ref);
+    const tagged = tag && (await peelToCommit(placeOf(repository), tag.target));
+    return tagged === commit ? tag?.push : undefined;
+  }
+
   return {
     async createRepository(caller, request) {
       const project = await identity.requireProject(request.project);
@@ -307,13 +317,15 @@ export async function createSource(options: SourceOptions): Promise<Source> {
     async requireCommit(repositoryId, commit, ref) {
       const repository = await requireRepositoryById(repositoryId);
       await requireUntampered(repository);
-      const push = await store.findUpdate(db, repositoryId, ref, commit);
+      const push =
+        (await store.findUpdate(db, repositoryId, ref, commit)) ?? (await findTagging(repositoryId, ref, commit));
       if (push === undefined) throw notRecorded(commit);
       const record = await requireRecorded(repositoryId, commit);
       const [found] = await statObjects(placeOf(repositoryId), [commit]);
       if (found?.type !== 'commit') throw notRecorded(commit);
       return { push, signer: record.signer, key: record.key };
     },
+    commitOf: (repository, object) => peelToCommit(placeOf(repository), object),
     async openBundle(repository, commit, ref = 'refs/heads/build') {
       await requireRecorded(repository, commit);
       return await openBundle(placeOf(repository), commit, ref);
