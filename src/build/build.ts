@@ -10,7 +10,7 @@ import type { BuildSource } from './sources.ts';
 import { appendLog, complete, heartbeat, openSource, putOutput } from './jobs.ts';
 import { LOG_BYTES_MAX, type LogChunk, openLogs, type Logs } from './logs.ts';
 import type { WorkflowPlan } from './plan.ts';
-import { planWorkflows } from './planner.ts';
+import { createPlanner, type Planner } from './planner.ts';
 import { runIsOver, runnerUnfit, runNotFound } from './problems.ts';
 import * as store from './store.ts';
 import { type JobView, jobView, type RefusalView, refusalView, type RunView, runView } from './view.ts';
@@ -26,12 +26,24 @@ export interface BuildOptions {
   logsDir: string;
   publicUrl: string;
   pepper: Uint8Array;
+  controls?: Partial<BuildControls>;
+}
+
+/** Controls that a drill may switch off, one at a time, to show that its attack then succeeds. */
+export interface BuildControls {
+  /** A job's token ends with the job. */
+  tokenEnds: boolean;
+  /** A job's token is good for that job alone. */
+  tokenOfOneJob: boolean;
+  /** Outputs count only if the whole run succeeded. */
+  successOnly: boolean;
 }
 
 /** What the parts of this module share. */
 export interface BuildParts extends Omit<BuildOptions, 'logsDir' | 'pepper'> {
   readonly logs: Logs;
   readonly actor: Actor;
+  readonly planner: Planner;
   planOf(run: store.RunRow): Promise<WorkflowPlan>;
   makeToken(): string;
   hashToken(token: string): string;
@@ -64,6 +76,8 @@ export interface Build {
     bytes: Readable,
   ): Promise<Output>;
   complete(caller: Caller, job: string, report: Completion): Promise<void>;
+  /** Ends what it keeps running: open logs and the parser. */
+  close(): Promise<void>;
   /** For the workers of this module. */
   readonly parts: BuildParts;
 }
@@ -74,16 +88,18 @@ const CLAIM_POLL_MS = 2_000;
 export async function createBuild(options: BuildOptions): Promise<Build> {
   const { journal, db, identity, pepper } = options;
   const logs = await openLogs(options.logsDir);
+  const planner = createPlanner();
   const plans = new Map<string, Promise<WorkflowPlan>>();
   const parts: BuildParts = {
     ...options,
     logs,
+    planner,
     actor: systemActor('build'),
     makeToken: () => generateToken('job'),
     hashToken: (token) => hashToken(pepper, token),
     planOf(run) {
       const key = `${run.workflow_path}\n${run.workflow_digest}`;
-      const plan = plans.get(key) ?? readPlan(options.objects, run);
+      const plan = plans.get(key) ?? readPlan(planner, options.objects, run);
       plans.set(key, plan);
       plan.catch(() => plans.delete(key));
       if (plans.size > PLANS_KEPT) plans.delete(plans.keys().next().value ?? key);
@@ -174,6 +190,10 @@ export async function createBuild(options: BuildOptions): Promise<Build> {
       const credential = { type: 'job', id: `${lease.job}.${lease.attempt}` };
       return { kind: 'build', name: `job ${lease.job}`, principal: lease.runner, origin, credential };
     },
+    async close() {
+      await logs.close();
+      await planner.close();
+    },
     heartbeat: (caller, job) => heartbeat(parts, caller, job),
     appendLog: (caller, job, offset, bytes) => appendLog(parts, caller, job, offset, bytes),
     openSource: (caller, job) => openSource(parts, caller, job),
@@ -182,9 +202,9 @@ export async function createBuild(options: BuildOptions): Promise<Build> {
   };
 }
 
-async function readPlan(objects: Objects, run: store.RunRow): Promise<WorkflowPlan> {
+async function readPlan(planner: Planner, objects: Objects, run: store.RunRow): Promise<WorkflowPlan> {
   const content = await objects.read(run.workflow_digest as never);
-  const { plans, problems } = await planWorkflows([{ path: run.workflow_path, content: content.toString('utf8') }]);
+  const { plans, problems } = await planner.plan([{ path: run.workflow_path, content: content.toString('utf8') }]);
   const plan = plans[0];
   if (plan === undefined) {
     throw new Problem({

@@ -59,6 +59,7 @@ export function draftsOfEnd(
   ends: readonly JobFinished[],
   actor: Actor,
   earlier: readonly Output[],
+  ofFailure = false,
 ): Draft[] {
   const { run } = state;
   const drafts = ends.map((end) => draft(run.id, actor, jobFinished, end));
@@ -75,7 +76,7 @@ export function draftsOfEnd(
   }
   const result = resultOf(standings.map(({ row }) => row.state));
   if (result !== undefined) {
-    const outputs = result === 'success' ? [...earlier, ...ends.flatMap((end) => end.outputs)] : [];
+    const outputs = result === 'success' || ofFailure ? [...earlier, ...ends.flatMap((end) => end.outputs)] : [];
     drafts.push(draft(run.id, actor, runFinished, { run: run.id, result, outputs }));
   }
   return drafts;

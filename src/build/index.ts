@@ -6,7 +6,7 @@
  */
 export { buildModule } from './apply.ts';
 export { Assignment, ClaimRequest, Completion } from './assignment.ts';
-export { type Build, type BuildOptions, createBuild } from './build.ts';
+export { type Build, type BuildControls, type BuildOptions, createBuild } from './build.ts';
 export * as buildContract from './contract.ts';
 export {
   type JobFinished,

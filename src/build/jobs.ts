@@ -25,10 +25,11 @@ export async function requireJob(parts: BuildParts, caller: Caller, jobId: strin
   const isHolder =
     caller.kind === 'build' &&
     caller.credential.type === 'job' &&
-    caller.credential.id === `${jobId}.${lease?.attempt}`;
+    (caller.credential.id === `${jobId}.${lease?.attempt}` || parts.controls?.tokenOfOneJob === false);
   if (lease === undefined || !isHolder || lease.ends_at <= parts.clock.now()) throw jobTokenEnded();
   const job = await store.findJob(parts.db, jobId);
-  if (!job || job.state !== 'running' || job.attempt !== lease.attempt) throw jobTokenEnded();
+  const isOver = job?.state !== 'running' && parts.controls?.tokenEnds !== false;
+  if (!job || isOver || job.attempt !== lease.attempt) throw jobTokenEnded();
   return { job, lease };
 }
 
@@ -103,6 +104,7 @@ export async function complete(parts: BuildParts, caller: Caller, jobId: string,
   const uploads = await store.uploadsOf(parts.db, jobId, job.attempt);
   if (report.result === 'success') requireSameOutputs(uploads, report);
   const log = await parts.logs.seal(jobId, job.attempt, parts.objects);
+  const ofFailure = parts.controls?.successOnly === false;
   const end: JobFinished = {
     run: job.run,
     job: jobId,
@@ -111,18 +113,18 @@ export async function complete(parts: BuildParts, caller: Caller, jobId: string,
     reason: report.reason,
     steps: report.steps,
     log,
-    outputs: report.result === 'success' ? uploads : [],
+    outputs: report.result === 'success' || ofFailure ? uploads : [],
     values: report.values,
   };
   await changeRun(parts, job.run, async (state) => {
     const row = state.standings.find((standing) => standing.row.id === jobId)?.row;
     if (row?.state !== 'running' || row.attempt !== job.attempt) throw jobTokenEnded();
-    const drafts = draftsOfEnd(state, [end], caller, await earlierOutputs(parts, job.run));
+    const drafts = draftsOfEnd(state, [end], caller, await earlierOutputs(parts, job.run), ofFailure);
     return {
       drafts,
       guard: async (tx) => {
         if ((await store.leaseWithin(tx, jobId))?.attempt !== job.attempt) throw jobTokenEnded();
-        await store.endLease(tx, jobId);
+        if (parts.controls?.tokenEnds !== false) await store.endLease(tx, jobId);
         await store.dropUploads(tx, jobId);
       },
     };

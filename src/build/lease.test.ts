@@ -5,9 +5,10 @@ import { rebuildAndCompare } from '#journal';
 import type { PushAccepted } from '#source';
 import type { Assignment } from './assignment.ts';
 import { leaseTimes } from './assignment.ts';
-import { bytesOf, type House, sandboxRecord, withHouse, workflow } from './testhouse.ts';
+import { bytesOf, type House, sandboxRecord, withHouse as withSigningHouse, workflow } from './testhouse.ts';
 import { planPush } from './worker.ts';
 
+const withHouse = (work: (house: House) => Promise<void>) => withSigningHouse(work, { signing: false });
 const claim = async (house: House): Promise<Assignment> =>
   (await house.api.claim({ sandbox: sandboxRecord, waitSeconds: 0 }))!;
 const report = {

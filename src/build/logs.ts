@@ -40,6 +40,7 @@ export interface Logs {
   ): AsyncGenerator<LogChunk>;
   /** Wakes whoever follows: a chunk came, or the job's state changed. */
   wake(job: string): void;
+  close(): Promise<void>;
 }
 
 interface OpenLog {
@@ -138,6 +139,10 @@ export async function openLogs(dir: string): Promise<Logs> {
       }
     },
     wake: (job) => void events.emit(job),
+    async close() {
+      for (const log of logs.values()) await (await log).file.close();
+      logs.clear();
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 /** Runs in a Worker with little memory and a deadline: reads an untrusted workflow file into a plain tree with positions. */
 import { registerHooks } from 'node:module';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import type { ParsedFile, Tree } from './tree.ts';
 
 // The parser imports JSON files without the attribute that Node demands.
@@ -39,4 +39,4 @@ function parse({ path, content }: { path: string; content: string }): ParsedFile
   return { errors, root: errors.length === 0 && result.value ? toTree(result.value) : null };
 }
 
-parentPort?.postMessage(parse(workerData as { path: string; content: string }));
+parentPort?.on('message', (file: { path: string; content: string }) => parentPort?.postMessage(parse(file)));

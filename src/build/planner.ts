@@ -12,7 +12,7 @@ import {
   type WorkflowPlan,
 } from './plan.ts';
 import type { Position, Tree } from './tree.ts';
-import { parseWorkflowFile, type WorkflowFile } from './workflow.ts';
+import { createWorkflowParser, type WorkflowFile, type WorkflowParser } from './workflow.ts';
 
 export interface Planning {
   readonly plans: readonly WorkflowPlan[];
@@ -21,20 +21,36 @@ export interface Planning {
 
 const FILES_MAX = 50;
 
-/** Plans every file. A file with any problem has no plan. */
+/** Plans files that arrive one push after the other. */
+export interface Planner {
+  /** Plans every file. A file with any problem has no plan. */
+  plan(files: readonly WorkflowFile[]): Promise<Planning>;
+  close(): Promise<void>;
+}
+
+export function createPlanner(): Planner {
+  const parser = createWorkflowParser();
+  return { plan: (files) => planFiles(parser, files), close: () => parser.close() };
+}
+
+/** The same for once: what a check before a push, or a command, asks. */
 export async function planWorkflows(files: readonly WorkflowFile[]): Promise<Planning> {
+  const planner = createPlanner();
+  try {
+    return await planner.plan(files);
+  } finally {
+    await planner.close();
+  }
+}
+
+async function planFiles(parser: WorkflowParser, files: readonly WorkflowFile[]): Promise<Planning> {
   const plans: WorkflowPlan[] = [];
   const problems: PlanProblem[] = [];
   if (files.length > FILES_MAX) return { plans, problems: [tooManyFiles(files.length)] };
   for (const file of files) {
-    const { errors, root } = await parseWorkflowFile(file);
-    problems.push(
-      ...errors.map((error) => ({
-        path: file.path,
-        ...error,
-        hint: 'See the syntax of GitHub Actions workflow files.',
-      })),
-    );
+    const { errors, root } = await parser.parse(file);
+    const hint = 'See the syntax of GitHub Actions workflow files.';
+    problems.push(...errors.map((error) => ({ path: file.path, ...error, hint })));
     if (root === null) continue;
     const reader = createReader(file.path);
     const plan = readWorkflow(reader, file.path, root);

@@ -145,7 +145,8 @@ export async function signRun(
 ): Promise<void> {
   const { run: runId, result, outputs } = fact.payload;
   const run = await store.findRun(parts.db, runId);
-  if (result !== 'success' || outputs.length === 0 || !run || run.provenance !== null) return;
+  const isRefused = result !== 'success' && parts.controls?.successOnly !== false;
+  if (isRefused || outputs.length === 0 || !run || run.provenance !== null) return;
   const facts = await parts.journal.byStream(`run/${runId}`);
   const input: ProvenanceInput = { publicUrl: parts.publicUrl, version, facts };
   const subjects = outputs.map(({ name, digest }) => ({ name, digest: { sha256: digest.slice('sha256:'.length) } }));

@@ -110,7 +110,9 @@ function parsePattern(pattern: string): Matcher {
   if (relative.startsWith('/') || parts.includes('..')) throw unusable(pattern, 'it is outside the workspace');
   const escape = (text: string): string => text.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`);
   const sources = parts.map((part) => (part === '**' ? '.*' : escape(part).replaceAll('*', '[^/]*')));
-  const whole = new RegExp(`^${sources.join('/')}(?:/.*)?$`, 's');
+  // `a/**/b` also takes `a/b`.
+  const joined = sources.join('/').replaceAll('.*/', '(?:.*/)?');
+  const whole = new RegExp(`^${joined}(?:/.*)?$`, 's');
   return {
     takes: (path) => parts.length === 0 || whole.test(path),
     mayHoldBelow(path) {

@@ -31,6 +31,10 @@ export async function openJobLog(
   let full = false;
   let stopping = false;
   let broken: unknown;
+  let stop: () => void = () => undefined;
+  const stopped = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
 
   async function flush(): Promise<void> {
     if (pending.length === 0) return;
@@ -63,9 +67,10 @@ export async function openJobLog(
       } catch (error) {
         if (!isPassing(error)) throw error;
         retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+        await delay(retryMs);
       }
       if (broken !== undefined) return;
-      if (!stopping || sent < written) await delay(retryMs);
+      if (!stopping || sent < written) await Promise.race([delay(SEND_EVERY_MS), stopped]);
     }
   }
   const sending = sendAll().catch((error: unknown) => {
@@ -87,6 +92,7 @@ export async function openJobLog(
     },
     async finish() {
       stopping = true;
+      stop();
       await sending;
       if (broken !== undefined) throw broken;
       await file.close();
@@ -97,6 +103,7 @@ export async function openJobLog(
     async abandon() {
       broken ??= new Error('abandoned');
       stopping = true;
+      stop();
       pending = [];
       await sending;
       await file.close().catch(() => undefined);

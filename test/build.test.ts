@@ -3,13 +3,16 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { verifyBundle } from '#attest';
 import { digestOf } from '#base';
-import type { JobFinished } from './facts.ts';
-import { PUBLIC_URL, withHouse } from './testhouse.ts';
+import type { JobFinished } from '../src/build/facts.ts';
+import { PUBLIC_URL, withHouse } from '../src/build/testhouse.ts';
 
 describe('build, from push to provenance', () => {
   test('the sample project builds to four outputs with provenance that verifies offline', () =>
     withHouse(async ({ push, work, build, owner, logOf, journal, objects, attest }) => {
-      const { commit, runs } = await push({ copyOf: join(import.meta.dirname, '../../examples/hello') });
+      const { commit, runs } = await push(
+        { copyOf: join(import.meta.dirname, '../examples/hello') },
+        'refs/tags/v1.0.0',
+      );
       assert.equal(runs.length, 1);
       const lines = await work();
       assert.match(lines[0] ?? '', /^sandbox self-test: (\d+) of \1 checks passed/);
@@ -29,12 +32,12 @@ describe('build, from push to provenance', () => {
       assert.match(log, /ok {3}refuses an empty name/);
       const bundle = JSON.parse((await objects.read(run.provenance as never)).toString());
       const expect = {
-        issuer: attest.controlIssuer,
-        san: `${PUBLIC_URL}/acme/hello/.github/workflows/release.yml@refs/heads/main`,
+        issuer: attest!.controlIssuer,
+        san: `${PUBLIC_URL}/acme/hello/.github/workflows/release.yml@refs/tags/v1.0.0`,
       };
       const verified = verifyBundle({
         bundle,
-        trustedRoot: attest.trustedRoot(),
+        trustedRoot: attest!.trustedRoot(),
         expect,
         artifact: run.outputs[0]!.digest as never,
       });
@@ -47,7 +50,7 @@ describe('build, from push to provenance', () => {
         workflow: {
           repository: `${PUBLIC_URL}/acme/hello`,
           path: '.github/workflows/release.yml',
-          ref: 'refs/heads/main',
+          ref: 'refs/tags/v1.0.0',
         },
       });
       assert.equal(predicate.buildDefinition.resolvedDependencies[0]!.digest.gitCommit, commit);

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { digestOf } from '#base';
-import { withHouse, workflow } from './testhouse.ts';
+import { withHouse, workflow } from '../src/build/testhouse.ts';
 
 /** Pushes one workflow per text, runs all of them, and gives state and log of each. */
 async function runAll(

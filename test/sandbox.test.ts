@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Problem } from '#base';
-import { type Protection, protections } from './profile.ts';
-import { findProcesses, openSandbox, type Sandbox, type SandboxCommand } from './index.ts';
+import { type Protection, protections } from '../src/sandbox/profile.ts';
+import { findProcesses, openSandbox, type Sandbox, type SandboxCommand } from '#sandbox';
 
 let dir: string;
 let sandbox: Sandbox;
