@@ -31,6 +31,8 @@ export interface AppOptions {
   networks: readonly string[];
   authenticators: readonly Authenticator[];
   clock: Clock;
+  /** A drill switches it off to show what it is for: then older TLS is spoken too. */
+  controls?: { tls13: boolean };
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
 }
 
@@ -43,7 +45,7 @@ export function createApp(options: AppOptions): App {
   const app = fastify({
     https: {
       ...options.tls,
-      minVersion: 'TLSv1.3',
+      minVersion: options.controls?.tls13 === false ? 'TLSv1.2' : 'TLSv1.3',
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: REQUEST_TIMEOUT_MS,
     },

@@ -2,7 +2,7 @@ import { type Clock, newId, Problem } from '#base';
 import type { Actor, Draft, Journal, Origin } from '#journal';
 import type { Db } from '#storage';
 import type { Caller } from './decision.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, IdentityControls } from './engine.ts';
 import * as facts from './facts.ts';
 import { parseNetworks } from './network.ts';
 import { isPermission, type Permission } from './role.ts';
@@ -76,12 +76,14 @@ export function createCredentials({
   clock,
   pepper,
   engine,
+  controls,
 }: {
   journal: Journal;
   db: Db;
   clock: Clock;
   pepper: Uint8Array;
   engine: Engine;
+  controls: IdentityControls;
 }): Credentials {
   const noted = new Map<string, number>();
 
@@ -129,7 +131,9 @@ export function createCredentials({
   async function liveRow(token: string): Promise<store.TokenRow | undefined> {
     if (!hasTokenShape(token)) return undefined;
     const row = await store.findToken(db, { hash: hashToken(pepper, token) });
-    return row && row.ended_at === null && row.expires_at > clock.now() ? row : undefined;
+    if (!row) return undefined;
+    const isOpen = row.ended_at === null || (row.purpose === 'enrolment' && !controls.enrolmentOnce);
+    return isOpen && (row.expires_at > clock.now() || !controls.tokenExpiry) ? row : undefined;
   }
 
   /** One credential of a purpose at a time: issuing the next ends the ones before, in one transaction. */
@@ -173,7 +177,8 @@ export function createCredentials({
       const row = await liveRow(token);
       if (!row || row.purpose === 'enrolment' || row.purpose === 'job') return undefined;
       const networks = JSON.parse(row.networks) as string[];
-      if (networks.length > 0 && !parseNetworks(networks)(origin.address)) return undefined;
+      const isHere = networks.length === 0 || parseNetworks(networks)(origin.address);
+      if (!isHere && controls.tokenNetworks) return undefined;
       const principal = await store.findPrincipal(db, { id: row.principal_id });
       if (!principal?.active) return undefined;
       noteUse(row.id, origin.address);
@@ -200,7 +205,7 @@ export function createCredentials({
         payload: { token: row.id, principal: principal.id },
       };
       await journal.recordAll([redeemed, issued.draft], async (tx) => {
-        if (!(await store.tokenIsLive(tx, row.id))) throw badEnrolment();
+        if (controls.enrolmentOnce && !(await store.tokenIsLive(tx, row.id))) throw badEnrolment();
       });
       return { token: issued.token, id: issued.id, expiresAt: issued.expiresAt, principal: principal.id };
     },

@@ -7,7 +7,20 @@ import { findPrincipal, findProject, grantsOf } from './store.ts';
 /** Controls that a drill may switch off, on a throw-away server, to show that its attack then succeeds. */
 export interface IdentityControls {
   authorization: boolean;
+  /** Tokens end at their time. */
+  tokenExpiry: boolean;
+  /** A token bound to networks is good from those alone. */
+  tokenNetworks: boolean;
+  /** An enrolment link works once. */
+  enrolmentOnce: boolean;
 }
+
+export const allIdentityControls: IdentityControls = {
+  authorization: true,
+  tokenExpiry: true,
+  tokenNetworks: true,
+  enrolmentOnce: true,
+};
 
 export interface Engine {
   decide(caller: Caller, permission: string, scope?: Scope): Promise<Decision>;

@@ -3,7 +3,7 @@ import type { Actor, Draft, Journal, Origin } from '#journal';
 import type { Db } from '#storage';
 import { createCredentials, type Credentials } from './credentials.ts';
 import type { Caller } from './decision.ts';
-import { createEngine, type Engine, type IdentityControls } from './engine.ts';
+import { allIdentityControls, createEngine, type Engine, type IdentityControls } from './engine.ts';
 import * as facts from './facts.ts';
 import type { Role } from './role.ts';
 import { parseSshPublicKey } from './ssh-key.ts';
@@ -66,16 +66,17 @@ export function createIdentity({
   db,
   clock,
   pepper,
-  controls = { authorization: true },
+  controls: switched = {},
 }: {
   journal: Journal;
   db: Db;
   clock: Clock;
   pepper: Uint8Array;
-  controls?: IdentityControls;
+  controls?: Partial<IdentityControls>;
 }): Identity {
+  const controls = { ...allIdentityControls, ...switched };
   const engine = createEngine({ db, clock, controls });
-  const credentials = createCredentials({ journal, db, clock, pepper, engine });
+  const credentials = createCredentials({ journal, db, clock, pepper, engine, controls });
 
   async function requireProject(slug: string): Promise<store.Project> {
     const project = await store.findProject(db, { slug });

@@ -22,7 +22,7 @@ export interface DeciderOptions extends EvidenceSources {
   identity: Pick<Identity, 'findProjectById'>;
   /** Stands in the summaries it signs. */
   version: string;
-  /** A drill switches it off to show what it is for: then whatever is requested is promoted. */
+  /** A drill switches one off to show what it is for: without policy whatever is requested is promoted. */
   controls?: { policy: boolean };
   onError?: (error: unknown, fact: Fact) => void;
 }

@@ -1,3 +1,4 @@
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Clock, parseJson } from '#base';
@@ -54,4 +55,11 @@ export async function freePort(host: string): Promise<number> {
   const address = probe.address();
   await new Promise((resolve) => probe.close(resolve));
   return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** For the drill that shows what a plaintext listener gives away; nothing else opens one. Returns how to close it. */
+export async function listenInPlaintext(app: App, host: string): Promise<() => void> {
+  const server = createHttpServer((request, response) => app.routing(request, response));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  return () => void server.close();
 }

@@ -2,14 +2,14 @@ import { join } from 'node:path';
 import { type ArtifactControls, artifactModule, type Artifacts, createArtifacts } from '#artifact';
 import { type Attest, attestModule, createAttest } from '#attest';
 import type { Clock } from '#base';
-import { type Build, buildModule, createBuild } from '#build';
+import { type Build, type BuildControls, buildModule, createBuild } from '#build';
 import { createDeployments, deployModule, type Deployments } from '#deploy';
 import { createIdentity, type Identity, type IdentityControls, identityModule } from '#identity';
 import { createJournal, type Journal, type ModuleDefinition } from '#journal';
 import { createLedger, type Ledger } from '#ledger';
 import { createReleases, releaseModule, type Releases } from '#release';
 import { createSource, type Source, type SourceControls, sourceModule } from '#source';
-import { type Db, type Objects, openDatabase, openObjects } from '#storage';
+import { type Db, type ObjectControls, type Objects, openDatabase, openObjects } from '#storage';
 import { openVault, type Vault, vaultModule } from '#vault';
 import { layoutOf } from './config.ts';
 import { type Instance, openInstance, sealedSecret } from './instance.ts';
@@ -28,11 +28,15 @@ export const modules: readonly ModuleDefinition[] = [
 
 /** Controls a drill switches off, one at a time, on a throw-away server. No command line and no environment reaches them. */
 export interface Controls {
-  identity?: IdentityControls;
+  objects?: ObjectControls;
+  identity?: Partial<IdentityControls>;
   source?: Partial<SourceControls>;
+  build?: Partial<BuildControls>;
   artifact?: ArtifactControls;
-  publisher?: { verifyProvenance: boolean };
-  promotion?: { policy: boolean };
+  publisher?: { verifyProvenance?: boolean; successOnly?: boolean };
+  release?: { releaseOnly: boolean };
+  promotion?: { policy?: boolean; askLedger?: boolean };
+  listener?: { tls13?: boolean; noPlaintext?: boolean };
 }
 
 /** All the modules, built in order over one data directory. */
@@ -76,7 +80,10 @@ export async function openPlatform({
     const { instance, fresh } = await openInstance(data, publicUrl === undefined ? {} : { publicUrl }, clock.now());
     const db = await openDatabase({ path: layout.database });
     closers.push(() => db.close());
-    const objects = await openObjects({ dir: layout.objects });
+    const objects = await openObjects({
+      dir: layout.objects,
+      ...(controls.objects ? { controls: controls.objects } : {}),
+    });
     const journal = await createJournal({ db, clock, modules });
     closers.push(() => journal.close());
     const vault = await openVault({ dir: layout.vault, db, journal, clock });
@@ -129,6 +136,7 @@ export async function openPlatform({
       logsDir: layout.logs,
       publicUrl: instance.publicUrl,
       pepper,
+      ...(controls.build ? { controls: controls.build } : {}),
     });
     const artifacts = createArtifacts({
       db,
@@ -137,7 +145,13 @@ export async function openPlatform({
       identity,
       ...(controls.artifact ? { controls: controls.artifact } : {}),
     });
-    const releases = createReleases({ db, journal, identity, artifacts });
+    const releases = createReleases({
+      db,
+      journal,
+      identity,
+      artifacts,
+      ...(controls.release ? { controls: controls.release } : {}),
+    });
     const deployments = createDeployments({
       db,
       journal,

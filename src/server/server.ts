@@ -5,7 +5,7 @@ import { type App, createApp, issueTlsIdentity } from '#http';
 import { ensureDirectory } from '#storage';
 import { registerFileRoutes, registerGitRoutes, registerTileRoutes } from '#wire';
 import { layoutOf, parseListen, type ServerSettings } from './config.ts';
-import { CA_FILE, freePort, hostsOf, openTlsAuthority, renewTls } from './listener.ts';
+import { CA_FILE, freePort, hostsOf, listenInPlaintext, openTlsAuthority, renewTls } from './listener.ts';
 import { hasInstance } from './instance.ts';
 import { lockDataDirectory } from './lock.ts';
 import { type Controls, openPlatform, type Platform } from './platform.ts';
@@ -59,6 +59,7 @@ export async function startServer(
         (token, origin) => platform.build.authenticateJob(token, origin),
       ],
       clock,
+      controls: { tls13: controls.listener?.tls13 !== false },
       logLevel: settings.logLevel,
     });
     closers.push(
@@ -78,6 +79,7 @@ export async function startServer(
     });
     const first = await platform.identity.bootstrapOwner();
     await app.listen({ host, port });
+    if (controls.listener?.noPlaintext === false) closers.push(await listenInPlaintext(app, host));
     return {
       url: publicUrl,
       caPath: join(settings.data, CA_FILE),

@@ -1,4 +1,5 @@
 import { startPublisher } from '#artifact';
+import { passed, verdictOf } from '#base';
 import { startBuildWorkers } from '#build';
 import type { Fact, Follower } from '#journal';
 import { startDecider, startSeeder } from '#release';
@@ -18,6 +19,14 @@ export function startWorkers(
     startSeeder(common),
     ...Object.values(startBuildWorkers({ ...common, version })),
     startPublisher({ ...common, ...(controls.publisher ? { controls: controls.publisher } : {}) }),
-    startDecider({ ...common, version, ...(controls.promotion ? { controls: controls.promotion } : {}) }),
+    startDecider({
+      ...common,
+      version,
+      controls: { policy: controls.promotion?.policy !== false },
+      ...(controls.promotion?.askLedger === false ? { ledger: credulous } : {}),
+    }),
   ];
 }
+
+/** Stands in for the ledger where a drill shows what asking it is for. */
+const credulous = { verifyFact: async () => verdictOf([passed('not asked')]) };

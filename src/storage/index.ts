@@ -6,4 +6,4 @@
 export { type Db, openDatabase, type Tx } from './database.ts';
 export { ensureDirectory, syncDirectory, writeDurable } from './files.ts';
 export { type ColumnTypes, type Migration, type ModuleMigrations } from './migrate.ts';
-export { type Objects, type OpenObject, openObjects, type StoredObject } from './objects.ts';
+export { type Objects, type ObjectControls, type OpenObject, openObjects, type StoredObject } from './objects.ts';

@@ -40,13 +40,15 @@ export async function placeFile(
   places: Places,
   item: { digest: Digest; size: number; file: string },
   download: () => Promise<AsyncIterable<Uint8Array>>,
+  hashing = true,
 ): Promise<string> {
   const target = fileOf(places, item.digest, item.file);
-  if ((await hashPath(target)) === item.digest) return target;
+  const there = await hashPath(target);
+  if (there === item.digest || (there !== undefined && !hashing)) return target;
   const temporary = join(places.incoming, randomBytes(12).toString('hex'));
   await mkdir(temporary, { mode: 0o755 });
   try {
-    await receive(join(temporary, item.file), item, await download());
+    await receive(join(temporary, item.file), item, await download(), hashing);
     await chmod(temporary, 0o555);
     await syncDirectory(temporary);
     await setAside(places, folderOf(places, item.digest));
@@ -64,6 +66,7 @@ async function receive(
   path: string,
   { digest, size }: { digest: Digest; size: number },
   source: AsyncIterable<Uint8Array>,
+  hashing: boolean,
 ): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
@@ -74,7 +77,7 @@ async function receive(
       for (let written = 0; written < chunk.byteLength;) written += (await file.write(chunk, written)).bytesWritten;
     }
     const found = digester.digest();
-    if (found !== digest) throw wrongBytes(digest, found);
+    if (found !== digest && hashing) throw wrongBytes(digest, found);
     // Readable and runnable by everybody, writable by nobody.
     await file.chmod(0o555);
     await file.sync();
