@@ -31,8 +31,7 @@ export async function watchBuild(
   });
   const log = await waybill(people.dana, ['build', 'log', run, '--follow'], { status: [0, 3] });
   const shown = await waybill(people.dana, ['build', 'show', run], { status: [0, 3] });
-  if (shown['result'] !== 'success')
-    throw new StepFailed(`the build ended with ${String(shown['result'])}:\n${tail(log)}`);
+  if (shown['state'] !== 'success') throw new StepFailed(`the build: ${String(shown['state'])}\n${tail(log)}`);
   return {
     run,
     evidence: {
@@ -58,17 +57,9 @@ export async function inspectRelease(
 ): Promise<{ artifacts: Artifact[]; evidence: Evidence }> {
   const { dana } = people;
   const artifacts = await poll(BUILD_MS_MAX, async () => {
-    const { items } = await waybill(dana, [
-      'artifact',
-      'list',
-      '--project',
-      PROJECT,
-      '--kind',
-      'release',
-      '--run',
-      run,
-    ]);
-    return (items as Artifact[]).length > 0 ? (items as Artifact[]) : undefined;
+    const { items } = await waybill(dana, ['artifact', 'list', '--project', PROJECT, '--kind', 'release']);
+    const made = (items as Artifact[]).filter((artifact) => artifact.run === run);
+    return made.length > 0 ? made : undefined;
   });
   await mkdir(out, { recursive: true });
   await waybill(dana, ['trust', 'root', '--out', join(out, 'trusted_root.json')]);

@@ -179,27 +179,27 @@ export async function pushThroughGate(
     if (!expected.test(said.join('\n')))
       throw new StepFailed(`${what} was refused with another message:\n${pushed.stderr}`);
     await must('reset', '-q', '--hard', 'origin/main');
-    const shown = said.map((line) => line.replace(/^remote:\s?/, '').trimEnd()).filter((line) => line.length > 0);
-    return shown.slice(0, 6).join('\n');
+    const rules = said.map((line) => line.replace(/^remote:\s?/, '').trimEnd()).filter((line) => line.length > 0);
+    return rules.slice(1, 6).join('\n');
   };
 
   await writeFile(join(clone, 'notes.txt'), 'unsigned\n');
   await must('add', '--all');
   await must('commit', '-q', '--no-gpg-sign', '-m', 'Add notes');
-  const unsigned = await refused(/not signed/i, 'an unsigned commit');
+  const unsigned = await refused(/source.not_signed/, 'an unsigned commit');
 
   // Made here and now, so that no secret stands in this repository.
   const planted = `ghp_${await githubLikeToken()}`;
   await writeFile(join(clone, 'settings.ini'), `[service]\ntoken = ${planted}\n`);
   await must('add', '--all');
   await must('commit', '-q', '-m', 'Add settings');
-  const secret = await refused(/secret/i, 'a planted secret');
+  const secret = await refused(/source.secret/, 'a planted secret');
   if (secret.includes(planted)) throw new StepFailed('the refusal shows the secret it found');
 
   const dockerfile = join(clone, 'Dockerfile');
   await writeFile(dockerfile, `${await readFile(dockerfile, 'utf8')}LABEL changed="by somebody who may not"\n`);
   await must('commit', '-q', '-a', '-m', 'Change the image');
-  const protectedPath = await refused(/protected/i, 'a change of the protected Dockerfile');
+  const protectedPath = await refused(/source.path_protected/, 'a change of the protected Dockerfile');
 
   const readme = join(clone, 'README.md');
   await writeFile(readme, `${await readFile(readme, 'utf8')}\nReleased as ${version}.\n`);
