@@ -1,0 +1,325 @@
+import { provenanceSan } from '#artifact';
+import { verifyBundle } from '#attest';
+import { type Check, failed, firstRefusal, hexOf, passed, toIso, type Digest } from '#base';
+import type { Drifted } from '#deploy';
+import type { Fact } from '#journal';
+import { predicateTypes, ProvenancePredicate, SummaryPredicate } from '#policy';
+import { identities } from '#release';
+import { commitHop, pushHop, runHop } from './build-hops.ts';
+import type { BundleState, ChainEvidence, DeploymentEvidence, PromotionEvidence, Proven } from './evidence.ts';
+import {
+  agrees,
+  bundleCheck,
+  digestCheck,
+  holds,
+  type Hop,
+  makeHop,
+  missingHop,
+  objectCheck,
+  streamCheck,
+  unknownHop,
+} from './hop.ts';
+
+export interface Trace {
+  version: 1;
+  /** Every hop is there and every check of every hop passed. */
+  ok: boolean;
+  digest: Digest;
+  name: string | null;
+  artifactVersion: string | null;
+  tracedAt: string;
+  /** The first broken hop, newest first, and the check that says so. */
+  broken: { hop: Hop['name']; id: string; check: Check } | null;
+  hops: Hop[];
+}
+
+/** Judges a chain. Pure: the same evidence gives the same trace, here or on another machine, today or in ten years. */
+export function traceChain(evidence: ChainEvidence): Trace {
+  const hops = [
+    ...fileHops(evidence),
+    ...(evidence.deployment ? [deploymentHop(evidence, evidence.deployment)] : []),
+    ...evidence.promotions.map((promotion, index) => promotionHop(evidence, promotion, evidence.promotions[index + 1])),
+    ...originHops(evidence),
+  ];
+  const first = hops.find((hop) => !hop.ok);
+  const published = evidence.publication?.fact.payload;
+  return {
+    version: 1,
+    ok: first === undefined,
+    digest: evidence.digest,
+    name: published?.name ?? null,
+    artifactVersion: published?.version ?? null,
+    tracedAt: toIso(evidence.tracedAt),
+    broken: first ? { hop: first.name, id: first.id, check: firstRefusal({ ok: false, checks: first.checks })! } : null,
+    hops,
+  };
+}
+
+function fileHops({ file, deployment }: ChainEvidence): Hop[] {
+  if (!file && !deployment) return [];
+  const verified = deployment?.verified.fact.payload;
+  const path = file?.path ?? verified?.path ?? 'unknown path';
+  const measured = file?.digest ?? null;
+  if (!verified) {
+    return [missingHop('file', path, 'A file nobody deployed', 'a deployment that placed this file')];
+  }
+  const drifts = (deployment?.later ?? []).filter(({ fact }) => fact.type === 'deploy.drifted') as Proven<Drifted>[];
+  const checks = drifts.map(({ fact }) =>
+    failed(`agent sees it unchanged (${fact.payload.kind})`, {
+      code: 'trace.file_drifted',
+      expected: fact.payload.expected,
+      found: fact.payload.found,
+      detail: `seen ${toIso(fact.payload.seenAt)}`,
+      fix: 'What runs is not what was verified: look at the host, then deploy again.',
+    }),
+  );
+  if (drifts.length === 0) checks.push(passed('agent sees it unchanged', 'no drift was reported'));
+  if (measured !== null) checks.push(digestCheck('file hashes to what was verified', verified.digest, measured));
+  return [
+    makeHop({
+      name: 'file',
+      id: path,
+      title: `The file ${path} on the host`,
+      proven: drifts,
+      links: { digest: measured ?? verified.digest },
+      checks,
+    }),
+  ];
+}
+
+function deploymentHop({ promotions, publication }: ChainEvidence, deployment: DeploymentEvidence): Hop {
+  const { verified, later, target, rows } = deployment;
+  const { payload, actor } = verified.fact;
+  const decided = promotions[0]?.decided.fact.payload;
+  const refused = payload.checks.find(({ status }) => status !== 'passed');
+  return makeHop({
+    name: 'deployment',
+    id: payload.deployment,
+    title: `Verified and placed by the agent of ${target?.fact.payload.name ?? 'an unknown target'}`,
+    proven: [verified, target, ...later.filter(({ fact }) => fact.type !== 'deploy.drifted')],
+    links: { digest: payload.digest, promotion: payload.promotion, artifact: payload.artifact },
+    checks: [
+      ...rows,
+      agrees('reported by the agent of the target', target?.fact.payload.agent, actor.principal),
+      refused
+        ? failed('agent verified everything', { code: 'trace.link_broken', expected: 'passed', found: refused.name })
+        : passed('agent verified everything', `${payload.checks.length} checks`),
+      agrees('promotion', decided?.promotion, payload.promotion),
+      agrees('digest', decided?.digest ?? publication?.fact.payload.digest, payload.digest),
+      agrees('artifact', decided?.artifact, payload.artifact),
+      agrees('summary', decided?.summary, payload.summary),
+    ],
+  });
+}
+
+function promotionHop(
+  evidence: ChainEvidence,
+  promotion: PromotionEvidence,
+  before: PromotionEvidence | undefined,
+): Hop {
+  const { requested, approvals, decided, summary, stream, rows } = promotion;
+  const { payload } = decided.fact;
+  const published = evidence.publication?.fact.payload;
+  const approvers = approvals.map(({ fact }) => fact.actor.principal).sort();
+  return makeHop({
+    name: 'promotion',
+    id: payload.promotion,
+    title: `Promoted to ${payload.environmentName}`,
+    proven: [decided, requested, ...approvals],
+    links: { digest: payload.digest, artifact: payload.artifact, summary: payload.summary },
+    checks: [
+      streamCheck(stream),
+      ...rows,
+      agrees('requester', requested?.fact.actor.principal, payload.requester),
+      agrees('approvers', [...payload.approvers].sort().join(', '), approvers.join(', ')),
+      holds('approved by others', !approvers.includes(payload.requester), {
+        expected: 'approvers other than the requester',
+        found: payload.requester,
+      }),
+      bundleCheck('summary in the object store', summary),
+      ...checkSummary(evidence, payload, summary, before),
+      agrees('digest', published?.digest, payload.digest),
+      agrees('artifact', published?.artifact, payload.artifact),
+    ],
+  });
+}
+
+function checkSummary(
+  { publicUrl, trustedRoot, publication }: ChainEvidence,
+  payload: PromotionEvidence['decided']['fact']['payload'],
+  { bytes }: BundleState,
+  before: PromotionEvidence | undefined,
+): Check[] {
+  const { issuer, verifier } = identities(publicUrl);
+  const verdict = verifyBundle({
+    bundle: bytes ?? Buffer.alloc(0),
+    trustedRoot,
+    artifact: payload.digest as Digest,
+    expect: { issuer, san: verifier, predicateType: predicateTypes.verificationSummary },
+  });
+  const signature = bundleVerdict('summary verifies offline', verdict);
+  const parsed = SummaryPredicate.safeParse(verdict.statement?.predicate);
+  if (!parsed.success) return [signature];
+  const { resourceUri, verificationResult, policy, inputAttestations } = parsed.data;
+  const inputs = inputAttestations.map(({ digest }) => digest.sha256);
+  const needed = [publication?.fact.payload.provenance, before?.decided.fact.payload.summary].filter(
+    (digest) => digest !== undefined,
+  );
+  return [
+    signature,
+    agrees('summary says', 'PASSED', verificationResult),
+    agrees('summary is for', payload.resourceUri, resourceUri),
+    agrees('policy', payload.policyDigest, `sha256:${policy.digest.sha256}`),
+    ...needed.map((digest) =>
+      holds(`summary was made from ${digest.slice(0, 19)}…`, inputs.includes(hexOf(digest as Digest)), {
+        expected: digest,
+        found: inputs.join(', ') || 'none',
+      }),
+    ),
+  ];
+}
+
+export function bundleVerdict(name: string, verdict: { ok: boolean; checks: readonly Check[] }): Check {
+  if (verdict.ok) return passed(name, `${verdict.checks.length} checks`);
+  const refusal = firstRefusal(verdict);
+  return failed(name, {
+    code: 'trace.bundle_invalid',
+    expected: refusal?.expected ?? 'a bundle that verifies',
+    found: `${refusal?.name ?? 'bundle'}: ${refusal?.found ?? refusal?.detail ?? 'not checked'}`,
+  });
+}
+
+/** From the release repository back to the person. */
+function originHops(evidence: ChainEvidence): Hop[] {
+  const { publication } = evidence;
+  const titles = {
+    provenance: 'Provenance signed by the control plane',
+    run: 'Built in the sandbox',
+    push: 'Accepted by the gate',
+    commit: 'Signed by a person',
+  } as const;
+  if (!publication) {
+    const found = evidence.uploads.length > 0 ? 'only an upload to a playground' : 'nothing';
+    const check = failed('publication is on record', {
+      code: evidence.uploads.length > 0 ? 'trace.playground_only' : 'trace.link_missing',
+      expected: `a publication of ${evidence.digest} by the control plane`,
+      found,
+      fix: 'Only what CI built and published can be traced to its source.',
+    });
+    const title = 'Published in the release repository';
+    return [
+      makeHop({ name: 'publication', id: evidence.digest, title, proven: evidence.uploads, checks: [check] }),
+      ...(['provenance', 'run', 'push', 'commit'] as const).map((name) => unknownHop(name, titles[name])),
+    ];
+  }
+  return [
+    publicationHop(evidence, publication),
+    objectHop(evidence, publication.fact.payload),
+    provenanceHop(evidence, publication.fact),
+    runHop(evidence, titles.run),
+    pushHop(evidence, titles.push),
+    commitHop(evidence, titles.commit),
+  ];
+}
+
+type PublicationFact = NonNullable<ChainEvidence['publication']>['fact'];
+
+function publicationHop(
+  { signed, publicationRows }: ChainEvidence,
+  publication: NonNullable<ChainEvidence['publication']>,
+): Hop {
+  const { payload, actor } = publication.fact;
+  const subjects = signed?.fact.payload.subjects ?? [];
+  return makeHop({
+    name: 'publication',
+    id: payload.artifact,
+    title: `Published as ${payload.name}@${payload.version} in ${payload.repository}`,
+    proven: [publication],
+    links: { digest: payload.digest, run: payload.run, provenance: payload.provenance },
+    checks: [
+      ...publicationRows,
+      agrees('published by', 'system', actor.principal),
+      agrees('provenance', signed?.fact.payload.bundle, payload.provenance),
+      agrees('run', signed?.fact.payload.run, payload.run),
+      holds(
+        'output was named by the provenance',
+        subjects.some(({ name, digest }) => name === payload.output && digest === payload.digest),
+        {
+          expected: `${payload.output} ${payload.digest}`,
+          found: subjects.map(({ name, digest }) => `${name} ${digest}`).join(', '),
+        },
+      ),
+    ],
+  });
+}
+
+function objectHop({ object }: ChainEvidence, { file, size }: PublicationFact['payload']): Hop {
+  return makeHop({
+    name: 'object',
+    id: object.digest,
+    title: `The ${size} bytes of ${file} in the object store`,
+    links: { digest: object.found ?? 'none' },
+    checks: [objectCheck('stored bytes', object)],
+  });
+}
+
+function provenanceHop(evidence: ChainEvidence, { payload }: PublicationFact): Hop {
+  const { signed, provenance, run, publicUrl, trustedRoot } = evidence;
+  const title = 'Provenance signed by the control plane';
+  const queued = run?.queued?.fact.payload;
+  if (!signed || !provenance || !queued) {
+    return missingHop('provenance', payload.provenance, title, `the signature of run ${payload.run}`);
+  }
+  const verdict = verifyBundle({
+    bundle: provenance.bytes ?? Buffer.alloc(0),
+    trustedRoot,
+    artifact: payload.digest as Digest,
+    expect: {
+      issuer: identities(publicUrl).issuer,
+      san: provenanceSan(publicUrl, { queued }),
+      predicateType: predicateTypes.provenance,
+    },
+  });
+  return makeHop({
+    name: 'provenance',
+    id: payload.provenance,
+    title,
+    proven: [signed],
+    links: { run: queued.run, commit: queued.commit },
+    checks: [
+      bundleCheck('provenance in the object store', provenance),
+      bundleVerdict('provenance verifies offline', verdict),
+      ...(verdict.statement ? checkProvenance(verdict.statement.predicate, evidence, queued) : []),
+    ],
+  });
+}
+
+function checkProvenance(
+  untrusted: unknown,
+  { publicUrl }: ChainEvidence,
+  queued: Fact<{ run: string; commit: string; name: string; ref: string; workflow: { path: string } }>['payload'],
+): Check[] {
+  const parsed = ProvenancePredicate.safeParse(untrusted);
+  if (!parsed.success) {
+    return [
+      failed('provenance', { code: 'trace.link_broken', expected: 'SLSA provenance v1', found: 'another shape' }),
+    ];
+  }
+  const { buildDefinition, runDetails } = parsed.data;
+  const commits = buildDefinition.resolvedDependencies.flatMap(({ digest }) => digest?.['gitCommit'] ?? []);
+  const workflow = buildDefinition.externalParameters['workflow'] as Record<string, unknown> | undefined;
+  return [
+    agrees('builder', identities(publicUrl).builder, runDetails.builder.id),
+    holds('commit', commits.includes(queued.commit), { expected: queued.commit, found: commits.join(', ') || 'none' }),
+    agrees('repository', `${publicUrl}/${queued.name}`, workflow?.['repository']),
+    agrees(
+      'workflow',
+      `${queued.workflow.path}@${queued.ref}`,
+      `${String(workflow?.['path'])}@${String(workflow?.['ref'])}`,
+    ),
+    holds('run', runDetails.metadata.invocationId.split('/').includes(queued.run), {
+      expected: queued.run,
+      found: runDetails.metadata.invocationId,
+    }),
+  ];
+}

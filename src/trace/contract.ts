@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { defineEndpoint, DigestText } from '#base';
+import { hopNames } from './hop.ts';
+
+const Time = z.iso.datetime();
+
+const CheckView = z.object({
+  name: z.string(),
+  status: z.enum(['passed', 'failed', 'not_checked']),
+  code: z.string().optional(),
+  expected: z.string().optional(),
+  found: z.string().optional(),
+  detail: z.string().optional(),
+  fix: z.string().optional(),
+});
+
+export const HopView = z.object({
+  name: z.enum(hopNames),
+  id: z.string(),
+  title: z.string(),
+  at: Time.nullable(),
+  ok: z.boolean(),
+  facts: z.array(
+    z.object({
+      number: z.int(),
+      leaf: z.int(),
+      type: z.string(),
+      stream: z.string(),
+      at: Time,
+      principal: z.string(),
+    }),
+  ),
+  links: z.record(z.string(), z.string()),
+  checks: z.array(CheckView),
+});
+
+export const TraceView = z.object({
+  version: z.literal(1),
+  ok: z.boolean(),
+  digest: DigestText,
+  name: z.string().nullable(),
+  artifactVersion: z.string().nullable(),
+  tracedAt: Time,
+  broken: z.object({ hop: z.enum(hopNames), id: z.string(), check: CheckView }).nullable(),
+  /** Newest first. */
+  hops: z.array(HopView),
+});
+
+export const showTrace = defineEndpoint({
+  name: 'trace.show',
+  method: 'GET',
+  path: '/api/v1/trace',
+  summary: 'Walk an artifact back to the signed commit, verifying every hop.',
+  auth: 'required',
+  permission: 'artifact:read',
+  /** One of digest, name and path; path together with the digest the file has now says whether it drifted. */
+  query: z.object({
+    digest: DigestText.optional(),
+    name: z.string().max(500).optional(),
+    path: z.string().max(4096).optional(),
+  }),
+  response: TraceView,
+});
