@@ -92,11 +92,11 @@ export async function gitText(place: GitPlace, args: readonly string[], options:
   return (await runGit(place, args, options)).stdout.toString('utf8');
 }
 
-/** -1 when a signal ended it. */
+/** -1 when a signal ended it. Does not wait for its output to be read: a slow reader must not hold what git is done with. */
 export function exitOf(child: GitChild): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', (cause) => reject(gitFailed([], 'it could not be started', cause)));
-    child.once('close', (status) => resolve(status ?? -1));
+    child.once('exit', (status) => resolve(status ?? -1));
   });
 }
 
@@ -170,6 +170,7 @@ export async function* readObjects(
       yield { id, type, size: bytes.length, bytes };
     }
   } finally {
+    child.stdout.destroy();
     child.kill('SIGKILL');
     await ended.catch(() => undefined);
   }

@@ -169,9 +169,13 @@ export function createPushes(dependencies: PushDependencies): Pushes {
       },
     };
     const child = spawnGit(place, ['receive-pack', '--stateless-rpc', '.'], configuration(repository));
-    const timer = setTimeout(() => child.kill(), limits.pushMs);
+    const stop = () => {
+      child.stdout.destroy();
+      child.kill();
+    };
+    const timer = setTimeout(stop, limits.pushMs);
     child.stderr.resume();
-    request.body.on('error', () => child.kill());
+    request.body.on('error', stop);
     request.body.pipe(child.stdin);
     const status = exitOf(child).catch(() => -1);
     const finished = status
@@ -189,10 +193,7 @@ export function createPushes(dependencies: PushDependencies): Pushes {
     return {
       output: output(),
       status,
-      stop: () => {
-        child.stdout.destroy();
-        child.kill();
-      },
+      stop,
     };
   }
 

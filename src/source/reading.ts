@@ -1,4 +1,5 @@
 /** Reads commits, trees and files of a repository, for builds and pages. */
+import { once } from 'node:events';
 import { PassThrough, type Readable } from 'node:stream';
 import { Problem } from '#base';
 import { collectText, exitOf, gitText, type GitPlace, runGit, spawnGit, statObjects } from './git.ts';
@@ -106,13 +107,13 @@ export async function openBundle(place: GitPlace, commit: string, ref: string): 
   const bundle = new PassThrough();
   bundle.on('close', () => child.kill());
   bundle.write(`# v2 git bundle\n${commit} ${ref}\n\n`);
-  const stderr = collectText(child.stderr);
+  const ended = Promise.all([exitOf(child), collectText(child.stderr), once(child.stdout, 'end')]);
   child.stdout.pipe(bundle, { end: false });
-  exitOf(child).then(
-    async (status) =>
-      status === 0
-        ? bundle.end()
-        : bundle.destroy(new Error(`git pack-objects: exit status ${status}: ${await stderr}`)),
+  ended.then(
+    ([status, stderr]) => {
+      if (status === 0) bundle.end();
+      else bundle.destroy(new Error(`git pack-objects: exit status ${status}: ${stderr}`));
+    },
     (error: unknown) => bundle.destroy(error as Error),
   );
   child.stdin.end(`${commit}\n`);

@@ -191,23 +191,24 @@ export async function createSource(options: SourceOptions): Promise<Source> {
   ): GitAnswer {
     const env = request.protocol === undefined ? {} : { GIT_PROTOCOL: request.protocol };
     const child = spawnGit({ ...place, env }, [...args, '.'], configuration);
-    const timer = setTimeout(() => child.kill(), limits.pushMs);
+    const stop = () => {
+      child.stdout.destroy();
+      child.kill();
+    };
+    const timer = setTimeout(stop, limits.pushMs);
     const status = exitOf(child)
       .catch(() => -1)
       .finally(() => clearTimeout(timer));
     child.stderr.resume();
     if (request.body === undefined) child.stdin.end();
     else {
-      request.body.on('error', () => child.kill());
+      request.body.on('error', stop);
       request.body.pipe(child.stdin);
     }
     return {
       output: child.stdout,
       status,
-      stop: () => {
-        child.stdout.destroy();
-        child.kill();
-      },
+      stop,
     };
   }
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -50,10 +50,13 @@ export interface WorkTree {
   /** Writes, stages and commits with a signature; answers the commit's id. */
   commit(files: Readonly<Record<string, string | Buffer>>, message?: string, ...args: string[]): Promise<string>;
   push(...args: string[]): Promise<GitResult>;
+  /** The same work tree beside this one, without asking the server. */
+  copy(folder: string): Promise<WorkTree>;
 }
 
 export interface SourceServer {
   readonly url: string;
+  readonly ca: string;
   readonly data: string;
   readonly source: Source;
   readonly journal: Journal;
@@ -150,6 +153,7 @@ export async function startSourceServer(
 
   return {
     url,
+    ca: authority.certificatePem,
     data,
     source,
     journal,
@@ -239,6 +243,11 @@ function workTree(dir: string, git: (cwd: string, ...args: string[]) => Promise<
       await tree.git('add', '--all');
       await tree.git('commit', '--quiet', '--allow-empty', '-m', message, ...args);
       return await tree.git('rev-parse', 'HEAD');
+    },
+    async copy(folder) {
+      const target = join(dirname(dir), folder);
+      await cp(dir, target, { recursive: true });
+      return workTree(target, git);
     },
     push: (...args) => git(dir, 'push', ...(args.length === 0 ? ['origin', 'HEAD:main'] : args)),
   };
