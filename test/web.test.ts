@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { artifactContract } from '#artifact';
+import { buildContract, runRunner } from '#build';
+import type { Client } from '#client';
 import { identityContract } from '#identity';
+import { releaseContract } from '#release';
 import { sourceContract } from '#source';
 import { startTestServer, type TestServer } from './support/server.ts';
 
@@ -33,6 +37,8 @@ const paths: Record<string, string> = {};
 
 before(async () => {
   directory = mkdtempSync(join(tmpdir(), 'waybill-web-'));
+  // Started by root, the runner's sandbox belongs to another user, who has to get there.
+  chmodSync(directory, 0o755);
   server = await startTestServer();
   await fill();
   console.error('filled');
@@ -48,7 +54,7 @@ after(async () => {
 });
 
 /** With a role in the project, and one that reads the ledger of the whole instance. */
-async function invite(name: string, role: 'maintainer' | 'developer' | 'reader') {
+async function invite(name: string, role: 'maintainer' | 'reader') {
   const grants = [{ role, project: 'acme' }, { role: 'reader' as const }];
   return server.owner.call(identityContract.invitePerson, { body: { name, emails: [`${name}@example.org`], grants } });
 }
@@ -58,7 +64,7 @@ async function fill(): Promise<void> {
   await server.owner.call(identityContract.createProject, { body: { slug: 'acme' } });
   const params = { project: 'acme' };
   await server.owner.call(sourceContract.createRepository, { params, body: { name: 'hello' } });
-  const { enrolment } = await invite('ada', 'developer');
+  const { enrolment } = await invite('ada', 'maintainer');
   const { token } = await server.anonymous.call(identityContract.redeemEnrolment, { body: { enrolment } });
   const ada = server.as(token);
   const git = prepareGit(token);
@@ -71,6 +77,7 @@ async function fill(): Promise<void> {
   await git('push', 'origin', 'HEAD:main');
   await git('commit', '--amend', '-S', '-m', 'signed');
   await git('push', 'origin', 'HEAD:main');
+  await buildOnce();
   const { items } = await ada.call(sourceContract.listPushes, { params });
   for (const push of items) paths[push.state] ??= `/pushes/${push.id}`;
   const uploaded = await ada.upload(
@@ -82,6 +89,66 @@ async function fill(): Promise<void> {
     { content: Buffer.from('#!/bin/sh\necho hello\n') },
   );
   paths['artifact'] = `/artifacts/${uploaded.digest}`;
+  await promote(ada);
+}
+
+const LOG_LINES = 3000;
+const WORKFLOW = `name: release
+on: push
+jobs:
+  release:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - name: Make it
+        run: |
+          echo '<script>alert("in the log")</script>'
+          printf '\\033[31mred\\033[0m\\n'
+          seq 1 ${LOG_LINES}
+          printf '#!/bin/sh\\necho hello\\n' > program
+      - uses: actions/upload-artifact@v4
+        with:
+          name: program
+          path: program
+`;
+
+/** The real runner, for one job. */
+async function buildOnce(): Promise<void> {
+  const grants = [{ role: 'runner' as const }];
+  const { token } = await server.owner.call(identityContract.createMachine, { body: { name: 'builder', grants } });
+  const file = (name: string) => join(directory, name);
+  writeFileSync(file('runner.token'), token, { mode: 0o600 });
+  mkdirSync(file('work'));
+  const giveUp = AbortSignal.timeout(60_000);
+  const runner = { server: server.url, caFile: file('ca.pem'), credentialFile: file('runner.token') };
+  await runRunner({ ...runner, workDir: file('work'), signal: giveUp, jobsMax: 1 });
+  const { items } = await server.owner.call(buildContract.listRuns);
+  paths['build'] = `/builds/${items[0]?.run}`;
+}
+
+async function promote(ada: Client): Promise<void> {
+  const release = await eventually(async () => {
+    const { items } = await ada.call(artifactContract.listArtifacts, { query: { kind: 'release' } });
+    return items[0];
+  });
+  paths['release'] = `/artifacts/${release.digest}`;
+  const params = { project: 'acme' };
+  const body = { artifact: release.digest, to: 'dev' };
+  const { id } = await ada.call(releaseContract.requestPromotion, { params, body });
+  await eventually(async () => {
+    const promotion = await ada.call(releaseContract.showPromotion, { params: { promotion: id } });
+    return promotion.status === 'waiting' ? undefined : promotion;
+  });
+  paths['promotion'] = `/promotions/${id}`;
+}
+
+async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
+  for (const until = Date.now() + 20_000; Date.now() < until;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await sleep(100);
+  }
+  throw new Error('it did not happen in time');
 }
 
 function prepareGit(token: string): (...args: string[]) => Promise<void> {
@@ -111,7 +178,8 @@ function prepareGit(token: string): (...args: string[]) => Promise<void> {
   // Not the synchronous kind: the server that it talks to runs in this process. A refused push is no failure here.
   const git = (...args: string[]) =>
     new Promise<void>((resolve) => execFile('git', args, { cwd: tree, env }, () => resolve()));
-  writeFileSync(join(tree, 'README'), 'hello\n');
+  mkdirSync(join(tree, '.github/workflows'), { recursive: true });
+  writeFileSync(join(tree, '.github/workflows/release.yml'), WORKFLOW);
   return git;
 }
 
@@ -156,6 +224,9 @@ const pages = () => [
   paths['accepted'] ?? '/pushes/missing',
   paths['refused'] ?? '/pushes/missing',
   paths['artifact'] ?? '/artifacts/missing',
+  paths['build'] ?? '/builds/missing',
+  paths['release'] ?? '/artifacts/missing',
+  paths['promotion'] ?? '/promotions/missing',
   '/nothing/here',
 ];
 
@@ -219,6 +290,69 @@ test('what came through the playground is never shown as verified', async () => 
   assert.match(text, /can never be promoted/);
   assert.equal(await page.locator('.banner-yes').count(), 0);
   assert.doesNotMatch(text.replace(/waybill artifact verify/g, ''), /verified/i);
+  await page.close();
+});
+
+test('the log of a build is all there, as text, with links to its lines, and not all of it in the page', async () => {
+  const page = await open(context, paths['build'] ?? '');
+  await page.locator('details').first().evaluate('(one) => { one.open = true; }');
+  await page.getByText(/Complete, \d+ lines/).waitFor();
+  const shown = await page.locator('log-stream .line').count();
+  assert.ok(shown > 100 && shown <= 2000, String(shown));
+  await page.getByRole('button', { name: 'Show earlier lines' }).click();
+  await page.getByRole('button', { name: 'Show earlier lines' }).click();
+  const log = await page.locator('log-stream .log').innerText();
+  assert.ok(log.includes('<script>alert("in the log")</script>'));
+  assert.ok(log.includes('red') && !log.includes('\u001b'));
+  const job = await page.locator('log-stream').getAttribute('data-job');
+  await page.goto(`${server.url}${paths['build']}#${job}-1500`);
+  await page.reload();
+  await page.locator('.line.chosen').waitFor();
+  assert.equal(await page.locator('.line.chosen a').innerText(), '1500');
+  await page.close();
+});
+
+test('a released artifact says first where it comes from, and that this was checked', async () => {
+  const page = await open(context, paths['release'] ?? '');
+  const answer = await page.locator('.banner .answer').innerText();
+  assert.match(answer, /Built by run 1 of acme\/hello from commit [0-9a-f]{12}; the signed provenance holds/);
+  assert.ok((await page.locator('.check-yes').count()) > 10);
+  assert.equal(await page.locator('.check-no').count(), 0);
+  await page.close();
+});
+
+test('an artifact whose provenance was altered on the disk is not shown as good', async () => {
+  const digest = (paths['release'] ?? '').split('/').pop() ?? '';
+  const [record] = await server.platform.artifacts.findRecords({ digest, limit: 1 });
+  assert.ok(record?.provenance);
+  const file = server.platform.objects.path(record.provenance);
+  const bytes = readFileSync(file);
+  const altered = Buffer.from(bytes);
+  altered[100] = (altered[100] ?? 0) ^ 1;
+  chmodSync(file, 0o600);
+  writeFileSync(file, altered);
+  try {
+    const page = await context.newPage();
+    await page.goto(paths['release'] ?? '');
+    assert.equal(await page.locator('.banner-yes').count(), 0);
+    assert.equal(await page.locator('.banner-no').count(), 1);
+    await page.close();
+  } finally {
+    writeFileSync(file, bytes);
+  }
+});
+
+test('who requested a promotion cannot approve it, and the page says why', async () => {
+  const artifact = (paths['release'] ?? '').split('/').pop() ?? '';
+  await context.request.get('/');
+  const page = await open(context, '/projects/acme/environments/production');
+  await page.getByLabel(/^Artifact/).fill(artifact);
+  await page.getByRole('button', { name: /Request promotion/ }).click();
+  await page.waitForURL(/promotions/);
+  if ((await page.locator('.banner-waiting').count()) > 0) {
+    assert.equal(await page.getByRole('button', { name: 'Approve' }).isDisabled(), true);
+    assert.match(await page.locator('#obstacle').innerText(), /you requested it/);
+  }
   await page.close();
 });
 

@@ -2,9 +2,11 @@ import { strict as assert } from 'node:assert';
 import { type ArtifactRecord, type Artifacts, provenanceSan, readRun } from '#artifact';
 import { type Attest, type BundleVerdict, verifyBundle } from '#attest';
 import type { Digest } from '#base';
+import type { Deployments } from '#deploy';
 import type { Identity } from '#identity';
 import type { Journal } from '#journal';
 import type { Promotion, Releases } from '#release';
+import { findReadable, NOT_READABLE, renderDeployments } from './deploy.ts';
 import { html, type HtmlValue, nothing, path, type SafeHtml } from './html.ts';
 import type { Site, Visit } from './site.ts';
 import {
@@ -34,6 +36,7 @@ export interface ArtifactDeps {
   artifacts: Artifacts;
   attest: Attest;
   releases: Releases;
+  deployments: Deployments;
   publicUrl: string;
 }
 
@@ -66,10 +69,22 @@ export function registerArtifact(site: Site, deps: ArtifactDeps): void {
       ${renderSection('Take it and check it yourself', renderCommands(deps, record, provenance))}
       ${renderSection('Evidence', renderEvidence(provenance))}
       ${renderSection('Everything signed about it', await renderAttestations(deps, record.digest))}
+      ${renderSection('Where it runs', await renderRunning(deps, visit, project, record.digest))}
       ${renderSection('Where it may go', renderPromotions(promotions))}
       ${records.length > 1 ? renderSection('Other records of the same bytes', await renderRecords(visit, records, record)) : nothing}`,
     };
   });
+}
+
+async function renderRunning(
+  deps: ArtifactDeps,
+  { caller }: Visit,
+  project: { id: string; slug: string } | undefined,
+  digest: Digest,
+): Promise<SafeHtml> {
+  const found = project && (await findReadable(deps, caller, project, { digest }));
+  if (found === undefined) return NOT_READABLE;
+  return renderDeployments(found, html`<p>No agent has reported it from anywhere.</p>`);
 }
 
 interface Provenance {

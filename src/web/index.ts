@@ -6,6 +6,7 @@
  */
 import type { App } from '#http';
 import { type ArtifactDeps, registerArtifact } from './artifact.ts';
+import { type BuildDeps, registerBuild } from './build.ts';
 import { registerLedger } from './ledger.ts';
 import { type OverviewDeps, registerOverview } from './overview.ts';
 import { type ProjectDeps, registerProject } from './project.ts';
@@ -16,7 +17,7 @@ import { registerSource } from './source.ts';
 
 export { CONTENT_SECURITY_POLICY } from './layout.ts';
 
-export type WebDeps = ArtifactDeps & OverviewDeps & ProjectDeps & ReleaseDeps;
+export type WebDeps = ArtifactDeps & BuildDeps & OverviewDeps & ProjectDeps & ReleaseDeps;
 
 /** Registers every page under `/`. The API lives below `/api` and git below `/<project>/<repository>.git`. */
 export function registerPages(app: App, deps: WebDeps): void {
@@ -25,6 +26,7 @@ export function registerPages(app: App, deps: WebDeps): void {
     registerOverview(site, deps);
     registerProject(site, deps);
     registerSource(site, deps);
+    registerBuild(site, deps);
     registerArtifact(site, deps);
     registerRelease(site, deps);
     registerLedger(site, deps);

@@ -1,8 +1,12 @@
+import type { Build } from '#build';
+import type { Deployment, Deployments } from '#deploy';
 import type { Caller, Identity, Project } from '#identity';
 import type { Ledger } from '#ledger';
 import type { Promotion, Releases } from '#release';
 import type { Push, Source } from '#source';
-import { html, type SafeHtml } from './html.ts';
+import { renderRuns } from './build.ts';
+import { findReadable, renderDeployments } from './deploy.ts';
+import { html, nothing, type SafeHtml } from './html.ts';
 import {
   projectPath,
   renderBadge,
@@ -20,6 +24,8 @@ export interface OverviewDeps {
   identity: Identity;
   ledger: Ledger;
   source: Source;
+  build: Build;
+  deployments: Deployments;
   releases: Releases;
   publicUrl: string;
 }
@@ -37,6 +43,8 @@ export function registerOverview(site: Site, deps: OverviewDeps): void {
     const refused = pushes.filter((push) => push.state === 'refused').length;
     const pushers = [...new Set(pushes.map((push) => push.pusher))];
     const names = new Map(await Promise.all(pushers.map(async (one) => [one, await nameOf(one)] as const)));
+    const runs = await deps.build.listRuns(caller, { limit: SHOWN });
+    const drifted = await driftedIn(deps, caller, projects);
     const newest = pushes.slice(0, SHOWN);
     return {
       title: 'Overview',
@@ -45,14 +53,17 @@ export function registerOverview(site: Site, deps: OverviewDeps): void {
       body: html`<ul class="cards">
           ${renderCard(String(projects.length), 'projects', '/projects')}
           ${renderCard(`${pushes.length}${pushes.length >= PUSHES_COUNTED ? '+' : ''}`, `pushes, ${refused} refused`)}
+          ${renderCard(String(drifted.length), drifted.length === 1 ? 'deployment drifted' : 'deployments drifted')}
           ${renderCard(String(waiting.length), 'promotions waiting')}
           ${renderCard(String(deps.ledger.events.size()), 'ledger entries', '/ledger')}
         </ul>
+        ${drifted.length === 0 ? nothing : renderSection('Not what was promised', renderDeployments(drifted, nothing))}
         ${renderSection('Waits for you', renderWaiting(mine))}
         ${
           projects.length === 0
             ? renderFirstSteps(deps.publicUrl)
-            : renderSection('Last pushes', renderPushes(newest, names, html`<p>Nobody has pushed yet.</p>`))
+            : html`${renderSection('Last builds', renderRuns(runs.items, html`<p>Nothing was built yet.</p>`))}
+              ${renderSection('Last pushes', renderPushes(newest, names, html`<p>Nobody has pushed yet.</p>`))}`
         }`,
     };
   });
@@ -83,6 +94,11 @@ async function waitingIn({ releases }: OverviewDeps, projects: readonly Project[
     projects.map((project) => releases.findPromotions({ project: project.id, status: 'waiting', limit: 50 })),
   );
   return lists.flat();
+}
+
+async function driftedIn(deps: OverviewDeps, caller: Caller, projects: readonly Project[]): Promise<Deployment[]> {
+  const lists = await Promise.all(projects.map((project) => findReadable(deps, caller, project, {})));
+  return lists.flatMap((list) => (list ?? []).filter((one) => one.status === 'drifted'));
 }
 
 async function approvable(

@@ -1,8 +1,12 @@
 import type { Artifacts } from '#artifact';
+import type { Build } from '#build';
+import type { Deployment, Deployments } from '#deploy';
 import type { Caller, Identity, Project } from '#identity';
 import type { Environment, Promotion, Releases } from '#release';
 import type { Repository, Source } from '#source';
 import { renderArtifacts } from './artifact.ts';
+import { renderRefusals, renderRuns } from './build.ts';
+import { findReadable, NOT_READABLE, renderDeployments, renderTargets } from './deploy.ts';
 import { html, nothing, path, type SafeHtml } from './html.ts';
 import {
   artifactPath,
@@ -23,6 +27,8 @@ import { renderPushes } from './source.ts';
 export interface ProjectDeps {
   identity: Identity;
   source: Source;
+  build: Build;
+  deployments: Deployments;
   artifacts: Artifacts;
   releases: Releases;
   publicUrl: string;
@@ -64,7 +70,7 @@ export function registerProject(site: Site, deps: ProjectDeps): void {
       command: `waybill project show ${slug}`,
       body: html`${renderSection('Repositories', await renderRepositories(deps, caller, project))}
       ${renderSection('Environments', await renderEnvironments(deps, caller, slug))}
-      ${renderSection('Pushes', await renderLastPushes(deps, visit, project))}
+      ${renderSection('Pushes', await renderLastPushes(deps, visit, project))} ${await renderBuilds(deps, caller, slug)}
       ${renderSection('Artifacts', await renderLastArtifacts(deps, caller, slug))}`,
     };
   });
@@ -132,16 +138,28 @@ async function renderLastPushes(
   return renderPushes(pushes, names, html`<p>Nobody has pushed yet.</p>`);
 }
 
+async function renderBuilds({ build }: ProjectDeps, caller: Caller, slug: string): Promise<SafeHtml> {
+  const { items } = await build.listRuns(caller, { project: slug, limit: SHOWN });
+  const refusals = (await build.listRefusals(caller, slug)).slice(0, SHOWN);
+  const empty = html`<p>No build yet: push a commit with a workflow in .github/workflows.</p>`;
+  return html`${renderSection('Builds', renderRuns(items, empty))}
+  ${refusals.length === 0 ? nothing : renderSection('Workflows that cannot be run', renderRefusals(refusals))}`;
+}
+
 async function renderLastArtifacts({ artifacts }: ProjectDeps, caller: Caller, slug: string): Promise<SafeHtml> {
   const { items } = await artifacts.list(caller, { project: slug, limit: SHOWN });
   return renderArtifacts(items, html`<p>No artifact yet: the outputs of the first successful build appear here.</p>`);
 }
 
-function registerEnvironment(site: Site, { releases }: ProjectDeps): void {
-  site.page('/projects/:project/environments/:environment', async ({ caller, params }) => {
+function registerEnvironment(site: Site, deps: ProjectDeps): void {
+  const { identity, releases, deployments } = deps;
+  site.page('/projects/:project/environments/:environment', async ({ caller, params, nameOf }) => {
     const slug = params['project'] ?? '';
     const environment = await releases.environment(caller, slug, params['environment'] ?? '');
     const desired = await releases.desired(environment.id);
+    const project = await identity.requireProject(slug);
+    const running = await findReadable(deps, caller, project, { environment: environment.name });
+    const targets = running && (await deployments.targets(caller, slug, environment.name));
     const query = { project: slug, environment: environment.name, limit: SHOWN * 2 };
     const { items } = await releases.promotions(caller, query);
     return {
@@ -152,13 +170,29 @@ function registerEnvironment(site: Site, { releases }: ProjectDeps): void {
       ],
       api: path`/api/v1/projects/${slug}/environments/${environment.name}`,
       command: `waybill environment show ${slug}/${environment.name}`,
-      body: html`${desired.length === 0 ? renderBanner('unknown', 'Nothing is promised to run here yet.') : nothing}
-      ${renderSection('Promised', renderPromisedTable(desired))}
+      body: html`${renderAnswer(desired, running)} ${renderSection('Promised', renderPromisedTable(desired))}
+      ${renderSection('Running', running === undefined ? NOT_READABLE : renderDeployments(running, html`<p>No agent has reported anything yet.</p>`))}
+      ${renderSection('Agents', targets === undefined ? NOT_READABLE : await renderTargets(targets, nameOf))}
       ${renderSection('Promotions', renderPromotions(items, html`<p>Nobody asked for a promotion yet.</p>`))}
       ${renderSection('Request a promotion', renderRequestForm(slug, environment))}
       ${renderSection('Policy', renderPolicy(environment))}`,
     };
   });
+}
+
+/** Promised against running: the newest report about each promise decides, and no report is no answer. */
+function renderAnswer(desired: readonly Promotion[], running: readonly Deployment[] | undefined): SafeHtml {
+  if (desired.length === 0) return renderBanner('unknown', 'Nothing is promised to run here yet.');
+  if (running === undefined) return renderBanner('unknown', 'You may not see what runs here.');
+  const drifted = running.filter((one) => one.status === 'drifted');
+  if (drifted.length > 0)
+    return renderBanner('no', `${drifted.map((one) => one.name).join(', ')} is not what was promised.`);
+  const live = new Set(running.filter((one) => one.status !== 'stopped').map((one) => one.digest));
+  const silent = desired.filter((one) => !live.has(one.digest));
+  if (silent.length > 0) {
+    return renderBanner('unknown', `Nobody reports that ${silent.map((one) => one.name).join(', ')} runs.`);
+  }
+  return renderBanner('yes', 'The agents report that everything promised runs unaltered.');
 }
 
 function renderPromisedTable(desired: readonly Promotion[]): SafeHtml {
