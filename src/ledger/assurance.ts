@@ -68,7 +68,7 @@ export async function openAssurance(
     name: string;
     log: TileLog;
     writable: boolean;
-    waitForFact(number: number): Promise<SignedCheckpoint>;
+    waitForFact: (number: number) => Promise<SignedCheckpoint>;
   },
   options: AssuranceOptions,
 ): Promise<Assurance> {

@@ -382,14 +382,22 @@ function withSignatures(note: string, lines: readonly NoteSignature[], own: Note
 function readLines(body: string, checkpoint: SignedCheckpoint, verifier: NoteVerifier): NoteSignature[] {
   if (body.length > ANSWER_MAX_CHARS) throw witnessRefused(verifier.name, 'its answer is too large');
   const { text } = parseNote(checkpoint.note);
-  const { signatures } = parseNote(`${text}\n${body}`);
-  const good = signatures.filter(
+  const good = linesOf(text, body).filter(
     ({ name, keyId, signature }) =>
       name === verifier.name && keyId === verifier.keyId && verifier.verify(text, signature),
   );
   const [line] = good;
   if (!line) throw witnessRefused(verifier.name, 'its answer has no good signature of its key');
   return [line];
+}
+
+function linesOf(text: string, body: string): readonly NoteSignature[] {
+  try {
+    return parseNote(`${text}\n${body}`).signatures;
+  } catch (error) {
+    if (Problem.is(error)) return [];
+    throw error;
+  }
 }
 
 function readSize(body: string, name: string): number {

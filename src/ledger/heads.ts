@@ -38,7 +38,7 @@ export interface StreamHeadsOptions {
   journal: Journal;
   db: Db;
   log: TileLog;
-  waitForFact(number: number): Promise<SignedCheckpoint>;
+  waitForFact: (number: number) => Promise<SignedCheckpoint>;
   minIntervalMs?: number;
 }
 

@@ -116,7 +116,11 @@ function generated(policy: Policy): { k: number | 'any' | 'all'; policy: Policy 
   if (policy.witnesses.length === 0 && policy.quorum === undefined) return { k: 'any', policy };
   const [group, ...more] = policy.groups;
   const isOurs =
-    group && more.length === 0 && policy.quorum === group.name && group.members.length === policy.witnesses.length;
+    group &&
+    more.length === 0 &&
+    group.name === 'peers' &&
+    policy.quorum === 'peers' &&
+    group.members.length === policy.witnesses.length;
   if (!isOurs) throw policyUnusable('it was written by hand, so pairing does not change it');
   if (group.k === 1) return { k: 'any', policy };
   return { k: group.k === group.members.length ? 'all' : group.k, policy };

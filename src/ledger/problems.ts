@@ -110,3 +110,13 @@ export function notWitnessed(size: number, states: readonly { name: string; trou
     details: { size, troubles },
   });
 }
+
+export function unreachable(url: string, cause?: unknown): Problem {
+  return new Problem({
+    code: 'ledger.witness_unreachable',
+    kind: 'unavailable',
+    message: `The witness at ${url} cannot be reached.`,
+    hint: 'It is asked again by itself; check address and network if it stays so.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

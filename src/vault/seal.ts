@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { digestOf } from '#base';
 import { KEY_BYTES, openBytes, type Sealed, sealBytes } from './envelope.ts';
 import type { Generation } from './generation.ts';
 import { masterKeyWrong, recordAltered } from './problems.ts';
@@ -34,6 +35,9 @@ const valueContext = (kind: string, of: Where, fields: readonly string[]) => [
   ...fields,
 ];
 
+/** A post-quantum key is longer than HKDF's context may be: its digest binds as well. */
+const shortKey = (publicKey: string): string => (publicKey.length > 400 ? digestOf(publicKey) : publicKey);
+
 export function sealKey(
   { name, algorithm, purpose }: { name: string; algorithm: KeyAlgorithm; purpose: string },
   generation: Generation,
@@ -48,7 +52,7 @@ export function sealKey(
     algorithm,
     purpose,
     publicKey,
-    ...sealUnder(generation, 'key', pkcs8, [name, algorithm, purpose, publicKey]),
+    ...sealUnder(generation, 'key', pkcs8, [name, algorithm, purpose, shortKey(publicKey)]),
   } as const;
   pkcs8.fill(0);
   return renderRecord(KeyRecord.parse(record));
@@ -57,7 +61,7 @@ export function sealKey(
 export function unsealKey(bytes: Buffer, name: string, generation: Generation): { pair: KeyPair; record: KeyRecord } {
   const record = parseRecord(KeyRecord, bytes, name);
   const { algorithm, purpose, publicKey } = record;
-  const pkcs8 = openUnder(generation, 'key', record, [name, algorithm, purpose, publicKey], name);
+  const pkcs8 = openUnder(generation, 'key', record, [name, algorithm, purpose, shortKey(publicKey)], name);
   const pair = importPrivateKey(pkcs8);
   pkcs8.fill(0);
   if (record.name !== name || pair.spki.toString('base64') !== publicKey) throw recordAltered(name);
