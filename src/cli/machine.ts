@@ -13,7 +13,7 @@ export const createMachine: Run = async (invocation) => {
     grants: invocation.list('role').map(parseGrant),
     ...(networks.length > 0 ? { networks: [...networks] } : {}),
   };
-  const file = invocation.required('credential');
+  const file = invocation.flag('credential') ?? '';
   const { token, principal, expiresAt } = await withClient(invocation, (client) =>
     client.call(identityContract.createMachine, { body }),
   );
