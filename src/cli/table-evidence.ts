@@ -24,6 +24,25 @@ const fact = { name: 'fact', summary: 'The number of a fact; pages and --json sh
 /** What can be checked: files, attestations, the ledger, the chain of an artifact. */
 export const evidenceCommands: readonly Command[] = [
   {
+    noun: 'trace',
+    summary: 'Walk an artifact back to the signed commit, verifying every hop.',
+    description:
+      'A file on this machine is hashed here first. Exit status 3: the chain is broken, and the first broken hop is named with what was expected and found.',
+    args: [{ name: 'target', summary: 'A running file, a digest, or name@version.' }],
+    flags: [
+      { name: 'checks', summary: 'Show every check, not only those that did not pass.' },
+      {
+        name: 'no-ledger',
+        summary: 'Do not compare the ledger with what was seen here before; for who may not read it.',
+      },
+    ],
+    examples: [
+      { does: 'What runs on this host', line: 'waybill trace /srv/waybill/hello' },
+      { does: 'By name', line: 'waybill trace acme/hello/program@1-6789b258 --checks' },
+    ],
+    load: async () => (await import('./trace.ts')).traceArtifact,
+  },
+  {
     noun: 'verify',
     summary: 'Verify a file offline, against a bundle, a trusted root and an expected signer.',
     description:

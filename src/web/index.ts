@@ -14,10 +14,12 @@ import { registerRelease, type ReleaseDeps } from './release.ts';
 import { registerSignIn } from './sign-in.ts';
 import { openSite } from './site.ts';
 import { registerSource } from './source.ts';
+import { registerTrace } from './trace.ts';
+import type { Traces } from '#trace';
 
 export { CONTENT_SECURITY_POLICY } from './layout.ts';
 
-export type WebDeps = ArtifactDeps & BuildDeps & OverviewDeps & ProjectDeps & ReleaseDeps;
+export type WebDeps = ArtifactDeps & BuildDeps & OverviewDeps & ProjectDeps & ReleaseDeps & { traces?: Traces };
 
 /** Registers every page under `/`. The API lives below `/api` and git below `/<project>/<repository>.git`. */
 export function registerPages(app: App, deps: WebDeps): void {
@@ -30,5 +32,6 @@ export function registerPages(app: App, deps: WebDeps): void {
     registerArtifact(site, deps);
     registerRelease(site, deps);
     registerLedger(site, deps);
+    if (deps.traces) registerTrace(site, { traces: deps.traces });
   });
 }
