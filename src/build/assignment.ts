@@ -37,4 +37,4 @@ export const Completion = z.strictObject({
 });
 export type Completion = z.output<typeof Completion>;
 
-export const leaseTimes = { leaseMs: 30_000, heartbeatMs: 5_000, attemptsMax: 3, graceMs: 10 * 60_000 } as const;
+export const leaseTimes = { leaseMs: 15_000, heartbeatMs: 3_000, attemptsMax: 3, graceMs: 10 * 60_000 } as const;
