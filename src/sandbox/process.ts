@@ -61,7 +61,7 @@ export async function launch(call: Launch): Promise<Ending> {
   });
   abandon();
   if (startError !== undefined) pipe.reader.destroy();
-  if (mayLeaveSurvivors(call.profile)) await stopListening(child, pipe.reader);
+  if (mayLeaveSurvivors(call.profile)) await stopListening(child, pipe.reader, [output, status]);
   const { init, exitCode } = await status;
   if (init !== undefined && !mayLeaveSurvivors(call.profile)) await waitForDeath(init);
   const { tail } = await output;
@@ -75,9 +75,10 @@ function mayLeaveSurvivors({ without }: SandboxProfile): boolean {
   return without === 'kill-tree' || without === 'processes';
 }
 
-async function stopListening(child: ChildProcess, reader: Socket): Promise<void> {
-  const LAST_WORDS_MS = 50;
-  await delay(LAST_WORDS_MS);
+/** Waits for the last words of what is dead, and hangs up on what is not. */
+async function stopListening(child: ChildProcess, reader: Socket, ends: readonly Promise<unknown>[]): Promise<void> {
+  const LAST_WORDS_MS = 1_000;
+  await Promise.race([Promise.all(ends), delay(LAST_WORDS_MS)]);
   reader.destroy();
   extraStream(child, descriptors.status).destroy();
 }
