@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -48,6 +48,21 @@ test('flags are unique, lower case, and no flag can carry a secret', () => {
     for (const flag of flags) {
       assert.match(flag, /^[a-z]+(-[a-z]+)*$/);
       assert.doesNotMatch(flag, /^(token|password|secret|insecure|skip|no-verify)/, `${nameOf(command)} --${flag}`);
+    }
+  }
+});
+
+test('a command reads only arguments and flags that a command of its file declares', () => {
+  const byFile = Map.groupBy(commands, (command) => /'\.\/([a-z-]+\.ts)'/.exec(command.load.toString())?.[1] ?? '');
+  for (const [file, group] of byFile) {
+    const source = readFileSync(new URL(file, import.meta.url), 'utf8');
+    const declared = {
+      argument: new Set(group.flatMap((command) => (command.args ?? []).map((arg) => arg.name))),
+      flag: new Set(group.flatMap((command) => flagsOf(command).map((flag) => flag.name))),
+    };
+    for (const [, reader, name] of source.matchAll(/invocation\.(required|argument|flag|list|isSet)\('([^']+)'\)/g)) {
+      const kind = reader === 'required' || reader === 'argument' ? 'argument' : 'flag';
+      assert.ok(declared[kind].has(name ?? ''), `${file} reads ${kind} ${name}`);
     }
   }
 });

@@ -13,6 +13,7 @@ export {
   type UploadContent,
 } from './client.ts';
 export { type CheckpointMemory, type LedgerView, openCheckpointMemory } from './memory.ts';
+export { createWitnessExchange } from './witness.ts';
 export { createVerifyingStream } from './content.ts';
 export { createEventParser, type ServerEvent } from './events.ts';
 export { type CallInput } from './request.ts';

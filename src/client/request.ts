@@ -24,8 +24,10 @@ export function targetOf(endpoint: Endpoint, input: LooseInput): string {
   const params = (input.params ?? {}) as Readonly<Record<string, unknown>>;
   const path = endpoint.path
     .split('/')
-    .map((segment) => (segment.startsWith(':') ? encodeSegment(segment.slice(1), params[segment.slice(1)]) : segment))
-    .map((segment) => (segment === '*' ? encodeRest(params['*']) : segment))
+    .map((segment) => {
+      if (segment === '*') return encodeRest(params['*']);
+      return segment.startsWith(':') ? encodeSegment(segment.slice(1), params[segment.slice(1)]) : segment;
+    })
     .join('/');
   const query = encodeQuery((input.query ?? {}) as Readonly<Record<string, unknown>>);
   return query === '' ? path : `${path}?${query}`;
