@@ -199,6 +199,13 @@ test('a run whose outputs are worked off twice publishes them once', async () =>
   });
 });
 
+test('two outputs whose names differ in case only are not published', async () => {
+  await withHouse(async (house) => {
+    assert.equal(await published(house, await house.build({ outputs: { program: 'a', PROGRAM: 'b' } })), 0);
+    assert.equal(await publicationRefusal(house), 'artifact.path_twin');
+  });
+});
+
 test('a tag built again with other bytes does not replace what the version was', async () => {
   await withHouse(async (house) => {
     const ref = 'refs/tags/v1.4.0';

@@ -53,6 +53,8 @@ export async function publishOutputs(options: PublisherOptions, fact: Fact): Pro
   for (const output of run.finished!.outputs) {
     const { publication, refusal } = await examine(options, run, output);
     if (refusal) return await refuse(journal, run, output, refusal);
+    if (made.some((other) => keyOf(other) === keyOf(publication)))
+      return await refuse(journal, run, output, twin(output));
     if (await findRecord(db, publication.artifact)) continue;
     made.push(publication);
     drafts.push(draftOf(publication));
@@ -67,6 +69,15 @@ export async function publishOutputs(options: PublisherOptions, fact: Fact): Pro
   });
   faultPoint('artifact.after_publish');
 }
+
+const keyOf = (publication: Published) => pathKey({ ...publication, kind: 'release' });
+
+const twin = ({ name }: Output) =>
+  failed('names differ by more than case', {
+    code: 'artifact.path_twin',
+    expected: 'one output of this name',
+    found: `${name} and one that differs in upper and lower case only`,
+  });
 
 type Output = NonNullable<RunRecord['finished']>['outputs'][number];
 

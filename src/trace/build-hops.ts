@@ -14,7 +14,7 @@ export function runHop({ run, publication, push }: ChainEvidence, title: string)
   );
   const output = outputs.find(({ name }) => name === published?.output);
   return makeHop({
-    name: 'run',
+    kind: 'run',
     id: payload.run,
     title: `${title}: run ${payload.number} of ${payload.name}, ${payload.workflow.path}`,
     proven: [finished, ...finishedJobs, ...started, queued],
@@ -51,7 +51,7 @@ export function pushHop({ push, pushRows, run }: ChainEvidence, title: string): 
   const refused = payload.checks.find(({ status }) => status === 'failed');
   const update = payload.updates.find(({ ref }) => ref === queued?.ref);
   return makeHop({
-    name: 'push',
+    kind: 'push',
     id: payload.push,
     title: `${title}: ${payload.updates.map(({ ref }) => ref).join(', ')} of ${payload.name}`,
     proven: [push],
@@ -75,7 +75,7 @@ export function commitHop({ commit, origin, run }: ChainEvidence, title: string)
   const { signer, key } = brought;
   const name = person?.fact.payload.name;
   return makeHop({
-    name: 'commit',
+    kind: 'commit',
     id,
     title: `${title}: ${name ?? signer ?? 'nobody known'}`,
     proven: [origin, enrolled, revoked, person],

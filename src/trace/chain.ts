@@ -13,12 +13,23 @@ import {
   digestCheck,
   holds,
   type Hop,
+  type HopKind,
   makeHop,
   missingHop,
   objectCheck,
   streamCheck,
   unknownHop,
 } from './hop.ts';
+
+export interface Broken {
+  hop: HopKind;
+  id: string;
+  check: string;
+  code: string | null;
+  expected: string | null;
+  found: string | null;
+  fix: string | null;
+}
 
 export interface Trace {
   version: 1;
@@ -28,8 +39,8 @@ export interface Trace {
   name: string | null;
   artifactVersion: string | null;
   tracedAt: string;
-  /** The first broken hop, newest first, and the check that says so. */
-  broken: { hop: Hop['name']; id: string; check: Check } | null;
+  /** The first broken hop, newest first, with the check that says so. */
+  broken: Broken | null;
   hops: Hop[];
 }
 
@@ -50,16 +61,29 @@ export function traceChain(evidence: ChainEvidence): Trace {
     name: published?.name ?? null,
     artifactVersion: published?.version ?? null,
     tracedAt: toIso(evidence.tracedAt),
-    broken: first ? { hop: first.name, id: first.id, check: firstRefusal({ ok: false, checks: first.checks })! } : null,
+    broken: first ? brokenAt(first) : null,
     hops,
   };
 }
 
+function brokenAt({ kind, id, checks }: Hop): Broken {
+  const { name, code, expected, found, detail, fix } = firstRefusal({ ok: false, checks })!;
+  return {
+    hop: kind,
+    id,
+    check: name,
+    code: code ?? null,
+    expected: expected ?? null,
+    found: found ?? detail ?? null,
+    fix: fix ?? null,
+  };
+}
+
+/** Only of a trace that begins with a file: where bytes came from is one question, whether a file still is those bytes another. */
 function fileHops({ file, deployment }: ChainEvidence): Hop[] {
-  if (!file && !deployment) return [];
+  if (!file) return [];
   const verified = deployment?.verified.fact.payload;
-  const path = file?.path ?? verified?.path ?? 'unknown path';
-  const measured = file?.digest ?? null;
+  const { path, digest: measured } = file;
   if (!verified) {
     return [missingHop('file', path, 'A file nobody deployed', 'a deployment that placed this file')];
   }
@@ -77,7 +101,7 @@ function fileHops({ file, deployment }: ChainEvidence): Hop[] {
   if (measured !== null) checks.push(digestCheck('file hashes to what was verified', verified.digest, measured));
   return [
     makeHop({
-      name: 'file',
+      kind: 'file',
       id: path,
       title: `The file ${path} on the host`,
       proven: drifts,
@@ -93,10 +117,10 @@ function deploymentHop({ promotions, publication }: ChainEvidence, deployment: D
   const decided = promotions[0]?.decided.fact.payload;
   const refused = payload.checks.find(({ status }) => status !== 'passed');
   return makeHop({
-    name: 'deployment',
+    kind: 'deployment',
     id: payload.deployment,
-    title: `Verified and placed by the agent of ${target?.fact.payload.name ?? 'an unknown target'}`,
-    proven: [verified, target, ...later.filter(({ fact }) => fact.type !== 'deploy.drifted')],
+    title: `Verified and placed by the agent of ${target?.fact.payload.name ?? 'an unknown target'}${sinceThen(later)}`,
+    proven: [verified, target, ...later],
     links: { digest: payload.digest, promotion: payload.promotion, artifact: payload.artifact },
     checks: [
       ...rows,
@@ -112,6 +136,11 @@ function deploymentHop({ promotions, publication }: ChainEvidence, deployment: D
   });
 }
 
+function sinceThen(later: DeploymentEvidence['later']): string {
+  if (later.some(({ fact }) => fact.type === 'deploy.drifted')) return '; the file has drifted since';
+  return later.some(({ fact }) => fact.type === 'deploy.stopped') ? '; stopped since' : '';
+}
+
 function promotionHop(
   evidence: ChainEvidence,
   promotion: PromotionEvidence,
@@ -122,7 +151,7 @@ function promotionHop(
   const published = evidence.publication?.fact.payload;
   const approvers = approvals.map(({ fact }) => fact.actor.principal).sort();
   return makeHop({
-    name: 'promotion',
+    kind: 'promotion',
     id: payload.promotion,
     title: `Promoted to ${payload.environmentName}`,
     proven: [decided, requested, ...approvals],
@@ -208,8 +237,8 @@ function originHops(evidence: ChainEvidence): Hop[] {
     });
     const title = 'Published in the release repository';
     return [
-      makeHop({ name: 'publication', id: evidence.digest, title, proven: evidence.uploads, checks: [check] }),
-      ...(['provenance', 'run', 'push', 'commit'] as const).map((name) => unknownHop(name, titles[name])),
+      makeHop({ kind: 'publication', id: evidence.digest, title, proven: evidence.uploads, checks: [check] }),
+      ...(['provenance', 'run', 'push', 'commit'] as const).map((kind) => unknownHop(kind, titles[kind])),
     ];
   }
   return [
@@ -231,7 +260,7 @@ function publicationHop(
   const { payload, actor } = publication.fact;
   const subjects = signed?.fact.payload.subjects ?? [];
   return makeHop({
-    name: 'publication',
+    kind: 'publication',
     id: payload.artifact,
     title: `Published as ${payload.name}@${payload.version} in ${payload.repository}`,
     proven: [publication],
@@ -255,7 +284,7 @@ function publicationHop(
 
 function objectHop({ object }: ChainEvidence, { file, size }: PublicationFact['payload']): Hop {
   return makeHop({
-    name: 'object',
+    kind: 'object',
     id: object.digest,
     title: `The ${size} bytes of ${file} in the object store`,
     links: { digest: object.found ?? 'none' },
@@ -281,7 +310,7 @@ function provenanceHop(evidence: ChainEvidence, { payload }: PublicationFact): H
     },
   });
   return makeHop({
-    name: 'provenance',
+    kind: 'provenance',
     id: payload.provenance,
     title,
     proven: [signed],

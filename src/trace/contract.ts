@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { defineEndpoint, DigestText } from '#base';
-import { hopNames } from './hop.ts';
+import { hopKinds } from './hop.ts';
 
 const Time = z.iso.datetime();
 
@@ -15,7 +15,7 @@ const CheckView = z.object({
 });
 
 export const HopView = z.object({
-  name: z.enum(hopNames),
+  kind: z.enum(hopKinds),
   id: z.string(),
   title: z.string(),
   at: Time.nullable(),
@@ -41,7 +41,17 @@ export const TraceView = z.object({
   name: z.string().nullable(),
   artifactVersion: z.string().nullable(),
   tracedAt: Time,
-  broken: z.object({ hop: z.enum(hopNames), id: z.string(), check: CheckView }).nullable(),
+  broken: z
+    .object({
+      hop: z.enum(hopKinds),
+      id: z.string(),
+      check: z.string(),
+      code: z.string().nullable(),
+      expected: z.string().nullable(),
+      found: z.string().nullable(),
+      fix: z.string().nullable(),
+    })
+    .nullable(),
   /** Newest first. */
   hops: z.array(HopView),
 });

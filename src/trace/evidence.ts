@@ -25,7 +25,7 @@ export interface BundleState extends ObjectState {
 }
 
 export interface FileEvidence {
-  path: string | null;
+  path: string;
   /** Measured by whoever asks; null if only the path was given. */
   digest: Digest | null;
 }

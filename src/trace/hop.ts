@@ -2,7 +2,7 @@ import { type Check, type Digest, failed, firstRefusal, notChecked, passed, toIs
 import type { BundleState, ObjectState, Proven } from './evidence.ts';
 
 /** The hand-offs an artifact passed, newest first. */
-export const hopNames = [
+export const hopKinds = [
   'file',
   'deployment',
   'promotion',
@@ -13,7 +13,7 @@ export const hopNames = [
   'push',
   'commit',
 ] as const;
-export type HopName = (typeof hopNames)[number];
+export type HopKind = (typeof hopKinds)[number];
 
 export interface FactView {
   number: number;
@@ -26,7 +26,7 @@ export interface FactView {
 }
 
 export interface Hop {
-  name: HopName;
+  kind: HopKind;
   /** What it is about: a path, an id, a digest. */
   id: string;
   /** One line of plain English. */
@@ -40,7 +40,7 @@ export interface Hop {
 }
 
 interface HopParts {
-  name: HopName;
+  kind: HopKind;
   id: string;
   title: string;
   proven?: readonly (Proven | null | undefined)[];
@@ -49,11 +49,11 @@ interface HopParts {
 }
 
 /** The ledger's word on each fact comes first: what is not in the log did not happen. */
-export function makeHop({ name, id, title, proven = [], links = {}, checks = [] }: HopParts): Hop {
+export function makeHop({ kind, id, title, proven = [], links = {}, checks = [] }: HopParts): Hop {
   const known = proven.filter((entry) => entry !== null && entry !== undefined);
   const all = [...known.flatMap(ledgerChecks), ...checks];
   return {
-    name,
+    kind,
     id,
     title,
     at: known[0] ? toIso(known[0].fact.at) : null,
@@ -87,14 +87,14 @@ function ledgerChecks({ fact, ledger }: Proven): Check[] {
 }
 
 /** A hop that should be there and is not. */
-export function missingHop(name: HopName, id: string, title: string, expected: string): Hop {
-  const check = failed(`${name} is on record`, { code: 'trace.link_missing', expected, found: 'nothing' });
-  return makeHop({ name, id, title, checks: [check] });
+export function missingHop(kind: HopKind, id: string, title: string, expected: string): Hop {
+  const check = failed(`${kind} is on record`, { code: 'trace.link_missing', expected, found: 'nothing' });
+  return makeHop({ kind, id, title, checks: [check] });
 }
 
 /** Beyond a missing hop nothing is known, so nothing is claimed. */
-export function unknownHop(name: HopName, title: string): Hop {
-  return makeHop({ name, id: '', title, checks: [notChecked(name, 'The hop before it leads nowhere.')] });
+export function unknownHop(kind: HopKind, title: string): Hop {
+  return makeHop({ kind, id: '', title, checks: [notChecked(kind, 'The hop before it leads nowhere.')] });
 }
 
 /** The facts of one thing count from 1 and each names the one before: a fact that was taken out leaves a gap. */

@@ -4,10 +4,10 @@
  * their digest, each hop against the next; what is missing or cannot be told breaks the chain, and the first broken hop is named
  * with what was expected and found. Judging is pure: evidence in, trace out.
  */
-export { type Trace, traceChain } from './chain.ts';
+export { type Broken, type Trace, traceChain } from './chain.ts';
 export * as traceContract from './contract.ts';
 export { type ChainEvidence } from './evidence.ts';
-export { type FactView, type Hop, type HopName, hopNames } from './hop.ts';
+export { type FactView, type Hop, type HopKind, hopKinds } from './hop.ts';
 export { type LoadParts } from './load.ts';
 export { type TraceQuery } from './locate.ts';
 export { createTraces, type TraceOptions, type Traces } from './trace.ts';

@@ -105,8 +105,7 @@ async function fromPublication({ journal }: LocateParts, publication: Fact<Publi
     limit: PAGE,
   })) as Fact<Verified>[];
   const verified = reports.find(({ payload }) => payload.artifact === publication.payload.artifact);
-  const file = verified ? { path: verified.payload.path, digest: null } : null;
-  return { digest, file, verified, publication };
+  return { digest, file: null, verified, publication };
 }
 
 async function fromDeployment({ journal }: LocateParts, verified: Fact<Verified>, file: FileEvidence): Promise<Start> {

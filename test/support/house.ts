@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { artifactModule, type Artifacts, createArtifacts, startPublisher } from '#artifact';
 import { type Attest, attestModule, createAttest, type IdentityExtensions } from '#attest';
-import { buildModule, provenanceSigned, runFinished, runQueued } from '#build';
+import { buildModule, jobFinished, jobStarted, provenanceSigned, runFinished, runQueued } from '#build';
 import { type Clock, type Digest, digestOf, hexOf, newId, systemClock } from '#base';
 import { type Caller, createIdentity, type Identity, identityModule, type Role } from '#identity';
 import { createJournal, type FactDefinition, type Journal, type ModuleDefinition, systemActor } from '#journal';
@@ -37,6 +37,9 @@ export interface House {
 
 export interface BuildOptions {
   author?: string;
+  /** Fingerprint of the key the commit is signed with. */
+  key?: string;
+  commit?: string;
   ref?: string;
   result?: 'success' | 'failure';
   outputs?: Readonly<Record<string, string | Uint8Array>>;
@@ -180,7 +183,7 @@ async function recordBuild(house: House, options: BuildOptions): Promise<Built> 
   const { ref = 'refs/heads/main', result = 'success', outputs = { program: `program ${number}` } } = options;
   const [run, push, repository] = [newId('run'), newId('psh'), 'rep_hello'];
   const project = (await house.identity.requireProject('acme')).id;
-  const commit = hexOf(digestOf(`commit ${number}`)).slice(0, 40);
+  const commit = options.commit ?? hexOf(digestOf(`commit ${number}`)).slice(0, 40);
   const actor = systemActor('test');
   const record = <P>(fact: FactDefinition<P>, stream: string, payload: P) =>
     journal.record({ fact, stream, actor, payload });
@@ -191,12 +194,13 @@ async function recordBuild(house: House, options: BuildOptions): Promise<Built> 
     name: 'acme/hello',
     pusher: options.author ?? 'prn_author',
     updates: [{ ref, old: '0'.repeat(40), new: commit }],
-    commits: [{ id: commit, signer: options.author ?? 'prn_author', key: 'SHA256:test' }],
+    commits: [{ id: commit, signer: options.author ?? 'prn_author', key: options.key ?? 'SHA256:test' }],
     checks: [],
     certificate: null,
     certificateNonce: null,
   });
   const path = '.github/workflows/build.yml';
+  const job = newId('job');
   await record(runQueued, `run/${run}`, {
     run,
     number,
@@ -209,7 +213,7 @@ async function recordBuild(house: House, options: BuildOptions): Promise<Built> 
     pushFact: pushed.number,
     pusher: options.author ?? 'prn_author',
     workflow: { path, digest: digestOf('workflow'), name: 'build' },
-    jobs: [{ job: newId('job'), key: 'build', name: 'build', needs: [] }],
+    jobs: [{ job, key: 'build', name: 'build', needs: [] }],
   });
   const files = await Promise.all(
     Object.entries(outputs).map(async ([name, content]) => {
@@ -218,6 +222,32 @@ async function recordBuild(house: House, options: BuildOptions): Promise<Built> 
       return { name, file: `${name}.bin`, digest: stored.digest, size: stored.size, mediaType };
     }),
   );
+  await record(jobStarted, `run/${run}`, {
+    run,
+    job,
+    attempt: 1,
+    runner: 'prn_runner',
+    runnerName: 'runner-1',
+    sandbox: {
+      profile: digestOf('profile'),
+      filter: digestOf('filter'),
+      bubblewrap: '0.8.0',
+      kernel: '6.1',
+      selfTest: { ok: true, checks: 1, failed: [] },
+      toolchain: [],
+    },
+  });
+  await record(jobFinished, `run/${run}`, {
+    run,
+    job,
+    attempt: 1,
+    result,
+    reason: '',
+    steps: [],
+    log: null,
+    outputs: files,
+    values: {},
+  });
   await record(runFinished, `run/${run}`, { run, result, outputs: files });
   const predicate = provenanceOf({ run, commit, ref, path });
   options.change?.(predicate);
