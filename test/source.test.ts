@@ -309,7 +309,12 @@ async function post(at: SourceServer, as: Developer, path: string, body: Buffer)
     sent.on('error', reject);
     sent.end(body);
   });
-  const plain = output.replace(/[0-9a-f]{4}\u0002/g, '').replaceAll('\n', '\nremote: ');
+  // Side-band 2 carries what a client shows behind `remote:`.
+  const plain = output
+    .split('\u0002')
+    .join('')
+    .replaceAll('\n', '\nremote: ')
+    .replaceAll(/remote: [0-9a-f]{4}/g, 'remote: ');
   return { status: output.includes('ok refs/') ? 0 : 1, output: `remote: ${plain}` };
 }
 

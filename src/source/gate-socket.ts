@@ -44,10 +44,21 @@ export async function installHooks(dir: string, options: { lock: boolean }): Pro
 
 const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-/** A socket in a directory of its own that only this user can enter; short, whatever the data directory is called. */
-export async function openGateSocket(answer: (question: HookQuestion) => Promise<HookAnswer>): Promise<GateSocket> {
-  const dir = await mkdtemp(join(tmpdir(), 'waybill-gate-'));
+/** The kernel's limit on the path of a socket, less a margin. */
+const SOCKET_PATH_BYTES_MAX = 100;
+
+/** A socket in a directory that only this user can enter: below `root`, or where that is too long a name, elsewhere. */
+export async function openGateSocket(
+  root: string,
+  answer: (question: HookQuestion) => Promise<HookAnswer>,
+): Promise<GateSocket> {
+  const usual = join(root, 'run');
+  const fits = Buffer.byteLength(join(usual, 'gate.sock')) <= SOCKET_PATH_BYTES_MAX;
+  const dir = fits ? usual : await mkdtemp(join(tmpdir(), 'waybill-gate-'));
   const path = join(dir, 'gate.sock');
+  await ensureDirectory(dir);
+  // What a killed server left; the data directory's lock says that none is running.
+  await rm(path, { force: true });
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);

@@ -313,6 +313,7 @@ export function createPushes(dependencies: PushDependencies): Pushes {
         certificate: stored,
         certificateNonce: certificate?.nonce ?? null,
       };
+      faultPoint('source.before_recorded');
       await journal.record({
         fact: pushAccepted,
         stream: `repository/${repository.id}`,

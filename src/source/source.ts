@@ -124,7 +124,7 @@ export async function createSource(options: SourceOptions): Promise<Source> {
   });
   await ensureDirectory(root);
   await installHooks(hooks, { lock: controls.refLock });
-  const socket = await openGateSocket((question) => pushes.answerHook(question));
+  const socket = await openGateSocket(root, (question) => pushes.answerHook(question));
   pushes.useSocket(socket);
   for (const repository of await store.listRepositories(db)) await reconcile(repository);
 
