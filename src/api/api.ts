@@ -9,6 +9,7 @@ import { type App, openApiDocument } from '#http';
 import type { Releases } from '#release';
 import type { Source } from '#source';
 import { bindArtifact } from './artifact.ts';
+import { type AssuranceDeps, bindAssurance } from './assurance.ts';
 import { bindAttest } from './attest.ts';
 import { bindBuild } from './build.ts';
 import { bindDeploy } from './deploy.ts';
@@ -18,7 +19,7 @@ import { bindLedger } from './ledger.ts';
 import { bindRelease } from './release.ts';
 import { bindSource } from './source.ts';
 
-export interface ApiDeps {
+export interface ApiDeps extends AssuranceDeps {
   publicUrl: string;
   version: string;
   journal: Journal;
@@ -36,6 +37,7 @@ export function bindApi(app: App, deps: ApiDeps): void {
   bindHealth(app, deps);
   bindIdentity(app, deps);
   bindLedger(app, deps);
+  bindAssurance(app, deps);
   bindSource(app, deps);
   bindBuild(app, deps);
   bindAttest(app, deps);

@@ -9,7 +9,12 @@ const ANSWER_MAX_BYTES = 128 * 1024;
 
 /** Requests to witnesses (C2SP tlog-witness) over HTTPS, with the CA that was pinned when the witness was trusted. */
 export function createWitnessExchange(): WitnessExchange {
-  async function send(witness: { url: string; ca: string | null }, path: string, method: 'GET' | 'POST', body?: string) {
+  async function send(
+    witness: { url: string; ca: string | null },
+    path: string,
+    method: 'GET' | 'POST',
+    body?: string,
+  ) {
     const { origin, pathname } = new URL(witness.url);
     const connection = openConnection({ url: origin, ca: witness.ca ?? undefined });
     try {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Actor, rebuildAndCompare } from '#journal';
+import { type Actor, type Fact, rebuildAndCompare } from '#journal';
 import { modules, withServers } from './testservers.ts';
 
 const person = (principal: string): Actor => ({ principal, origin: { kind: 'http' } });
@@ -47,7 +47,7 @@ test('the checkpoints of another log are logged, at most one an interval, and on
       await anchor.flush();
       const facts = await anchored();
       assert.ok(facts.length >= 1 && facts.length < 15, `${facts.length} facts for 21 checkpoints`);
-      assert.equal((facts.at(-1)?.payload as { size: number }).size, log.size());
+      assert.equal((facts.at(-1) as Fact<{ size: number }>).payload.size, log.size());
       await anchor.flush();
       assert.equal((await anchored()).length, facts.length, 'nothing new, nothing logged');
       assert.equal((await anchor.check()).status, 'passed');

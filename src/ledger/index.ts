@@ -44,11 +44,26 @@ export { ADD_CHECKPOINT_MAX_BYTES, parseAddCheckpoint, renderAddCheckpoint } fro
 export { type Anchor, openAnchor } from './anchor.ts';
 export { ledgerModule } from './apply.ts';
 export { type Assurance, type AssuranceOptions } from './assurance.ts';
-export { type WitnessExchange, type WitnessState } from './cosigning.ts';
+export {
+  addPeer,
+  checkEverything,
+  compareCheckpoint,
+  confirmErasure,
+  exportFactNow,
+  listErasures,
+  presentWitnesses,
+  proveStreamNow,
+  requestErasure,
+  setWitnessPolicy,
+  showFork,
+  showWitnesses,
+} from './contract-assurance.ts';
+export { exportFact, type FactFile, parseFactFile, verifyFactFile } from './factfile.ts';
+export { type UsedWitness, type WitnessExchange, type WitnessState } from './cosigning.ts';
 export { type ForkFile, originHash, parseForkFile, renderForkFile, verifyForkFile } from './fork.ts';
 export { type Leaf, opensCommitment, parseLeaf } from './leaf.ts';
 export { type Peer } from './peers.ts';
-export { judgeCheckpoint, parsePolicy, type Policy, quorumReached, renderPolicy } from './policy.ts';
+export { judgeCheckpoint, parsePolicy, type Policy, quorumReached, renderPolicy, renderPolicyText } from './policy.ts';
 export { createStreamMap, type MapProof, type StreamHead, verifyMapProof } from './streammap.ts';
 export { parseStreamProof, StreamProof, verifyStreamProof } from './streamproof.ts';
 export { type Witness, type WitnessAnswer, type WitnessLog } from './witness.ts';

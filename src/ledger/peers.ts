@@ -11,13 +11,13 @@ import { parseVkey } from './vkey.ts';
 
 /** Another server: we cosign its log, and it cosigns ours. */
 export interface Peer {
-  /** Key of its log. */
-  log: string;
-  /** Its key as a witness, and where it is one. */
-  witness: { vkey: string; url: string; ca: string | null };
+  /** Key of its log, if we are to witness it. */
+  log?: string | undefined;
+  /** Its key as a witness and where it is one, if it is to witness us. */
+  witness?: { vkey: string; url: string; ca: string | null } | undefined;
   /** How many witnesses must cosign; kept as it is unless said. */
-  quorum?: number | 'any' | 'all';
-  fail?: FailPolicy;
+  quorum?: number | 'any' | 'all' | undefined;
+  fail?: FailPolicy | undefined;
 }
 
 export const WITNESS_STREAM = 'log/witnesses';
@@ -39,52 +39,65 @@ export async function recordPeer(
   actor: Actor,
   { peer, settings, ownVkey }: { peer: Peer; settings: CosigningSettings; ownVkey: string },
 ): Promise<void> {
-  const log = parseVkey(peer.log);
-  const verifier = parseVkey(peer.witness.vkey);
+  const drafts = [
+    ...(peer.log === undefined ? [] : await logDrafts(db, actor, peer.log, ownVkey)),
+    ...(peer.witness === undefined ? [] : witnessDrafts(actor, peer.witness, peer, settings, ownVkey)),
+  ];
+  if (drafts.length > 0) await journal.recordAll(drafts);
+}
+
+async function logDrafts(db: Db, actor: Actor, vkey: string, ownVkey: string): Promise<Draft[]> {
+  const log = parseVkey(vkey);
   if (log.algorithm !== 'ed25519') throw peerInvalid('its log key is not an Ed25519 key of a log');
-  if (verifier.algorithm !== 'cosignature') throw peerInvalid('its witness key is not an Ed25519 key that cosigns');
   if (log.vkey === ownVkey) throw peerInvalid('it is this very server');
-  const name = WitnessName.safeParse(verifier.name);
-  if (!name.success || !WitnessUrl.safeParse(peer.witness.url).success)
-    throw peerInvalid('its witness has no usable name or address');
   const known = await findTrustedLog(db, log.name);
   if (known && known.vkey !== log.vkey) throw peerInvalid(`another key is known for ${log.name}`);
+  if (known) return [];
+  const payload = { origin: log.name, vkey: log.vkey };
+  return [{ fact: logTrusted as Draft['fact'], payload, stream: originStream(log.name), actor }];
+}
 
+function witnessDrafts(
+  actor: Actor,
+  witness: NonNullable<Peer['witness']>,
+  { quorum, fail }: Peer,
+  settings: CosigningSettings,
+  ownVkey: string,
+): Draft[] {
+  const verifier = parseVkey(witness.vkey);
+  if (verifier.algorithm !== 'cosignature') throw peerInvalid('its witness key is not an Ed25519 key that cosigns');
+  const name = WitnessName.safeParse(verifier.name);
+  if (!name.success || !WitnessUrl.safeParse(witness.url).success)
+    throw peerInvalid('its witness has no usable name or address');
   const { k, policy } = generated(settings.policy);
+  const others = policy.witnesses.filter((known) => known.name !== name.data);
   const witnesses = [
-    ...policy.witnesses
-      .filter((witness) => witness.name !== name.data)
-      .map((witness) => ({
-        name: witness.name,
-        vkey: witness.verifier.vkey,
-        ...(witness.url ? { url: witness.url } : {}),
-      })),
-    { name: name.data, vkey: verifier.vkey, url: peer.witness.url },
+    ...others.map((known) => ({
+      name: known.name,
+      vkey: known.verifier.vkey,
+      ...(known.url ? { url: known.url } : {}),
+    })),
+    { name: name.data, vkey: verifier.vkey, url: witness.url },
   ];
-  const threshold = peer.quorum ?? k;
-  if (typeof threshold === 'number' && (threshold < 1 || threshold > witnesses.length))
+  const threshold = quorum ?? k;
+  if (typeof threshold === 'number' && threshold > witnesses.length)
     throw peerInvalid(`${threshold} of ${witnesses.length} witnesses cannot cosign`);
   const text = renderPolicy({ log: { vkey: ownVkey }, witnesses, k: threshold });
   parsePolicy(text);
-  const drafts: Draft[] = [
+  return [
     {
-      fact: witnessTrusted,
-      payload: { name: name.data, ...peer.witness, vkey: verifier.vkey },
+      fact: witnessTrusted as Draft['fact'],
+      payload: { ...witness, name: name.data },
       stream: WITNESS_STREAM,
       actor,
     },
     {
-      fact: witnessPolicySet,
-      payload: { policy: text, fail: peer.fail ?? settings.fail },
+      fact: witnessPolicySet as Draft['fact'],
+      payload: { policy: text, fail: fail ?? settings.fail },
       stream: WITNESS_STREAM,
       actor,
     },
   ];
-  if (!known) {
-    const payload = { origin: log.name, vkey: log.vkey };
-    drafts.push({ fact: logTrusted, payload, stream: originStream(log.name), actor });
-  }
-  await journal.recordAll(drafts);
 }
 
 /** Another policy text. Every witness in it must be known with its address. */

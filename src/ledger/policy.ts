@@ -208,3 +208,13 @@ function invalid(line: number, reason: string): Problem {
     hint: 'Compare it with docs/ledger.md: log, witness and group lines, then one quorum line.',
   });
 }
+
+/** A policy as text again; comments are gone. */
+export function renderPolicyText({ logs, witnesses, groups, quorum }: Policy): string {
+  return [
+    ...logs.map(({ verifier, url }) => `log ${verifier.vkey}${url ? ` ${url}` : ''}`),
+    ...witnesses.map(({ name, verifier, url }) => `witness ${name} ${verifier.vkey}${url ? ` ${url}` : ''}`),
+    ...groups.map(({ name, k, members }) => `group ${name} ${k} ${members.join(' ')}`),
+    `quorum ${quorum ?? 'none'}\n`,
+  ].join('\n');
+}

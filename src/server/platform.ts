@@ -2,11 +2,12 @@ import { join } from 'node:path';
 import { type ArtifactControls, artifactModule, type Artifacts, createArtifacts } from '#artifact';
 import { type Attest, attestModule, createAttest } from '#attest';
 import type { Clock } from '#base';
+import { createWitnessExchange } from '#client';
 import { type Build, type BuildControls, buildModule, createBuild } from '#build';
 import { createDeployments, deployModule, type Deployments } from '#deploy';
 import { createIdentity, type Identity, type IdentityControls, identityModule } from '#identity';
 import { createJournal, type Journal, type ModuleDefinition } from '#journal';
-import { createLedger, type Ledger } from '#ledger';
+import { createLedger, type Ledger, ledgerModule } from '#ledger';
 import { createReleases, releaseModule, type Releases } from '#release';
 import { createSource, type Source, type SourceControls, sourceModule } from '#source';
 import { type Db, type ObjectControls, type Objects, openDatabase, openObjects } from '#storage';
@@ -17,6 +18,7 @@ import { type Instance, openInstance, sealedSecret } from './instance.ts';
 /** Every module with facts, in the order of the data. */
 export const modules: readonly ModuleDefinition[] = [
   vaultModule,
+  ledgerModule,
   identityModule,
   attestModule,
   sourceModule,
@@ -94,6 +96,7 @@ export async function openPlatform({
       dir: join(layout.ledger, 'events'),
       clock,
       name: instance.name,
+      assurance: { db, objects, exchange: createWitnessExchange() },
     });
     closers.push(() => ledger.close());
     const pepper = await sealedSecret(vault, data, 'token-pepper');
@@ -115,6 +118,7 @@ export async function openPlatform({
       dir: join(layout.ledger, 'signatures'),
     });
     closers.push(() => attest.close());
+    await ledger.assurance?.anchor(attest.signaturesLog);
     const source = await createSource({
       dir: layout.git,
       publicUrl: instance.publicUrl,

@@ -3,12 +3,12 @@ import { bindApi } from '#api';
 import { type Clock, systemClock } from '#base';
 import { type App, createApp, issueTlsIdentity } from '#http';
 import { ensureDirectory } from '#storage';
-import { registerFileRoutes, registerGitRoutes, registerTileRoutes } from '#wire';
+import { registerFileRoutes, registerGitRoutes, registerTileRoutes, registerWitnessRoutes } from '#wire';
 import { layoutOf, parseListen, type ServerSettings } from './config.ts';
 import { CA_FILE, freePort, hostsOf, listenInPlaintext, openTlsAuthority, renewTls } from './listener.ts';
 import { hasInstance } from './instance.ts';
 import { lockDataDirectory } from './lock.ts';
-import { type Controls, openPlatform, type Platform } from './platform.ts';
+import { type Controls, modules, openPlatform, type Platform } from './platform.ts';
 import { registerPages } from '#web';
 import { VERSION } from './version.ts';
 import { startWorkers } from './workers.ts';
@@ -67,10 +67,11 @@ export async function startServer(
       () => platform.journal.close(),
       () => app.close(),
     );
-    bindApi(app, { ...platform, publicUrl, version: VERSION });
+    bindApi(app, { ...platform, modules, publicUrl, version: VERSION });
     registerGitRoutes(app, platform);
     registerFileRoutes(app, platform);
     registerTileRoutes(app, { ...platform, logs: logsOf(platform) });
+    registerWitnessRoutes(app, platform);
     registerPages(app, { ...platform, publicUrl });
     startWorkers(platform, {
       controls,

@@ -3,4 +3,4 @@
  */
 export { registerFileRoutes } from './files/index.ts';
 export { registerGitRoutes } from './git/index.ts';
-export { registerTileRoutes } from './tlog/index.ts';
+export { registerTileRoutes, registerWitnessRoutes } from './tlog/index.ts';
