@@ -68,36 +68,35 @@ function unescape(text: string): string {
   );
 }
 
-/** Runs of base64 (either alphabet, also wrapped, quoted or indented) and of hexadecimal digits. */
+/**
+ * Runs of base64 (either alphabet, also wrapped, quoted or indented) and of hexadecimal digits. Looks at every
+ * 24th byte only: where that is no digit, no run of 24 can pass.
+ */
 function encodedRuns(bytes: Buffer, text: () => string): Hidden[] {
   const found: Hidden[] = [];
-  for (let at = 0; at < bytes.length;) {
-    if (((kinds[bytes[at] as number] as number) & BASE64) === 0) {
-      at++;
+  let at = 0;
+  for (let probe = BASE64_CHARS_MIN - 1; probe < bytes.length; probe = at + BASE64_CHARS_MIN - 1) {
+    if (((kinds[bytes[probe] as number] as number) & BASE64) === 0) {
+      at = probe + 1;
       continue;
     }
+    let start = probe;
+    while (start > at && ((kinds[bytes[start - 1] as number] as number) & BASE64) !== 0) start--;
     // Past the `0x` of a number, which would pass for base64.
-    if (bytes[at] === 0x30 && ((bytes[at + 1] ?? 0) | 0x20) === 0x78) at += 2;
-    const run = measureRun(bytes, at);
-    if (run.end === at) continue;
-    if (run.hex && run.digits >= HEX_CHARS_MIN && run.digits % 2 === 0) {
-      found.push({
-        encoding: 'hex',
-        bytes: Buffer.from(
-          text()
-            .slice(at, run.end)
-            .replace(/[^0-9a-fA-F]/g, ''),
-          'hex',
-        ),
-        start: at,
-      });
-    } else if (run.digits >= BASE64_CHARS_MIN) {
-      // Node ignores characters outside the alphabet, the line ends among them.
-      found.push({ encoding: 'base64', bytes: Buffer.from(text().slice(at, run.end), 'base64'), start: at });
-    }
-    at = run.end;
+    if (bytes[start] === 0x30 && ((bytes[start + 1] ?? 0) | 0x20) === 0x78) start += 2;
+    const run = measureRun(bytes, start);
+    if (run.digits >= BASE64_CHARS_MIN) found.push(decodeRun(text().slice(start, run.end), start, run));
+    at = Math.max(run.end, at + 1);
   }
   return found;
+}
+
+function decodeRun(digits: string, start: number, run: Run): Hidden {
+  if (run.hex && run.digits >= HEX_CHARS_MIN && run.digits % 2 === 0) {
+    return { encoding: 'hex', bytes: Buffer.from(digits.replace(/[^0-9a-fA-F]/g, ''), 'hex'), start };
+  }
+  // Node ignores characters outside the alphabet, the line ends among them.
+  return { encoding: 'base64', bytes: Buffer.from(digits, 'base64'), start };
 }
 
 interface Run {

@@ -3,7 +3,8 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { checksum62, randomBase62 } from '#base';
-import { builtInRules, createDetector, type Finding } from '#detect';
+import { createDetector, type Finding } from './detector.ts';
+import { builtInRules } from './rules.ts';
 
 const detector = createDetector();
 const scan = (text: string | Buffer): readonly Finding[] =>
@@ -94,6 +95,14 @@ describe('detect', () => {
       const finding = scan(bytes).find((each) => each.rule === 'github-token');
       assert.equal(finding?.confidence, 'certain', name);
       assert.deepEqual(finding.encodings, encodings, name);
+    }
+  });
+
+  test('a secret in base64 is found wherever the text begins and ends', () => {
+    const encoded = Buffer.from(githubToken()).toString('base64');
+    for (let before = 0; before < 60; before++) {
+      const text = `${'.'.repeat(before)}${encoded}${'.'.repeat(before % 7)}`;
+      assert.deepEqual(rulesOf(text), ['github-token'], text);
     }
   });
 

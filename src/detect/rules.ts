@@ -17,7 +17,7 @@ const waybill: readonly Rule[] = [
   {
     id: 'waybill-token',
     title: 'Waybill token',
-    keywords: ['wb'],
+    keywords: Array.from('abcdefghijklmnopqrstuvwxyz', (letter) => `wb${letter}_`),
     pattern: /wb[a-z]_[0-9A-Za-z]{38}/y,
     bounded: true,
     judge: checksum62(0),
@@ -241,7 +241,7 @@ const services: readonly Rule[] = [
   {
     id: 'twilio-key',
     title: 'Twilio key',
-    keywords: ['sk'],
+    keywords: Array.from('0123456789abcdef', (digit) => `sk${digit}`),
     pattern: /SK[0-9a-f]{32}/y,
     bounded: true,
     judge: (value) => (randomLooking(3, 2)(value) === 'likely' ? 'possible' : undefined),
