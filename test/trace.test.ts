@@ -408,6 +408,13 @@ test('bytes from the playground have no chain, and say so', async () => {
   });
 });
 
+test('an artifact that was published and never promoted is traced from its publication on', async () => {
+  await withChain(async ({ trace, built }) => {
+    const found = await trace({ name: `acme/hello/other@${built.version}` });
+    assert.deepEqual([found.ok, spine(found)], [true, whole.slice(whole.indexOf('publication'))]);
+  });
+});
+
 test('what is not here is not found, and strangers find nothing', async () => {
   await withChain(async ({ house, traces, trace, built }) => {
     await assert.rejects(trace({ digest: digestOf('nothing') }), codeIs('trace.not_found'));
