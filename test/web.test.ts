@@ -10,6 +10,7 @@ import { type Browser, type BrowserContext, chromium, type Page } from 'playwrig
 import { artifactContract } from '#artifact';
 import { buildContract, runRunner } from '#build';
 import type { Client } from '#client';
+import { parseDigest } from '#base';
 import { identityContract } from '#identity';
 import { releaseContract } from '#release';
 import { sourceContract } from '#source';
@@ -228,6 +229,8 @@ const pages = () => [
   paths['build'] ?? '/builds/missing',
   paths['release'] ?? '/artifacts/missing',
   paths['promotion'] ?? '/promotions/missing',
+  '/trace',
+  (paths['release'] ?? '/artifacts/missing').replace('/artifacts/', '/trace/'),
   '/nothing/here',
 ];
 
@@ -267,7 +270,7 @@ test('every page has the strict policy and says where the same is as data and as
     assert.equal(await page.locator('footer .command').count(), 1, url);
     const api = await page.locator('link[rel=alternate]').getAttribute('href');
     const data = await page.request.get(url, { headers: { accept: 'application/json' } });
-    assert.equal(new URL(data.url()).pathname, api, url);
+    assert.equal(data.url(), `${server.url}${api}`, url);
     assert.equal(data.status(), 200, url);
     assert.match(data.headers()['content-type'] ?? '', /application\/json/);
     await page.close();
@@ -339,6 +342,29 @@ test('an artifact whose provenance was altered on the disk is not shown as good'
   } finally {
     writeFileSync(file, bytes);
   }
+});
+
+test('a trace shows its verdict, a picture and the same as a list, and names the first broken hop', async () => {
+  const url = (paths['release'] ?? '').replace('/artifacts/', '/trace/');
+  const page = await open(context, url);
+  assert.match(await page.locator('.banner-yes .answer').innerText(), /The chain holds: \d+ hops, each verified/);
+  const hops = await page.locator('.chain > li').count();
+  assert.ok(hops >= 6);
+  assert.equal(await page.locator('svg.spine rect').count(), hops);
+  const digest = url.split('/').pop() ?? '';
+  const file = server.platform.objects.path(parseDigest(digest));
+  const bytes = readFileSync(file);
+  chmodSync(file, 0o600);
+  writeFileSync(file, Buffer.concat([bytes, Buffer.from('!')]));
+  try {
+    await page.goto(url);
+    assert.match(await page.locator('.banner-no .answer').innerText(), /breaks at the stored bytes/);
+    assert.match(await page.locator('.chain > li.broken').innerText(), /Stored bytes/);
+    assert.equal(await page.locator('.box-no').count(), 1);
+  } finally {
+    writeFileSync(file, bytes);
+  }
+  await page.close();
 });
 
 test('who requested a promotion cannot approve it, and the page says why', async () => {
