@@ -1,7 +1,7 @@
 // Steps 8 to 10: promotion, deployment and drift, trace and tampering.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmod, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Evidence } from './report.ts';
 import { type Artifact, poll } from './steps-build.ts';
@@ -82,7 +82,7 @@ export async function deploy(
   const running = await poll(DEPLOY_MS_MAX, () => deploymentIn(people, 'running', agent, stage));
   const file = String(running['path']);
   const tampered = Date.now();
-  await flipByte(file, Math.floor((await stat(file)).size / 2));
+  await replaceWithOneByteChanged(file);
   const drifted = await poll(DEPLOY_MS_MAX, () => deploymentIn(people, 'drifted', agent, stage));
   return {
     deployment: { file, agent },
@@ -91,7 +91,7 @@ export async function deploy(
       placed: file,
       artifact: `${String(running['name'])}@${String(running['version'])}`,
       verified: `offline by the agent at ${String(running['verifiedAt'])}`,
-      tampered: 'one byte of the running file, on its disk',
+      tampered: 'one byte of the file that runs',
       drift: `reported after ${((Date.now() - tampered) / 1000).toFixed(1)} s: ${`${String(drifted['drift']?.kind)}, expected ${String(drifted['drift']?.expected).slice(0, 19)}…, found ${String(drifted['drift']?.found).slice(0, 19)}…`}`,
     },
   };
@@ -108,6 +108,16 @@ async function deploymentIn(
   }
   const { items } = await waybill(people.dana, ['deploy', 'list', `${PROJECT}/production`], { status: [0, 3] });
   return (items as Record<string, any>[]).find((one) => one['status'] === state);
+}
+
+/** A running file cannot be written to, so whoever tampers with it puts a changed copy in its place. */
+async function replaceWithOneByteChanged(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  const middle = Math.floor(bytes.length / 2);
+  bytes[middle] = bytes[middle]! ^ 1;
+  const copy = join(dirname(path), '.changed');
+  await writeFile(copy, bytes, { mode: (await stat(path)).mode & 0o777 });
+  await rename(copy, path);
 }
 
 /** Changes one byte in place, keeping size and mode, and returns how to put it back. */

@@ -8,6 +8,7 @@ import type { Ledger } from '#ledger';
 import { type App, openApiDocument } from '#http';
 import type { Releases } from '#release';
 import type { Source } from '#source';
+import type { Traces } from '#trace';
 import { bindArtifact } from './artifact.ts';
 import { type AssuranceDeps, bindAssurance } from './assurance.ts';
 import { bindAttest } from './attest.ts';
@@ -18,6 +19,7 @@ import { bindIdentity } from './identity.ts';
 import { bindLedger } from './ledger.ts';
 import { bindRelease } from './release.ts';
 import { bindSource } from './source.ts';
+import { bindTrace } from './trace.ts';
 
 export interface ApiDeps extends AssuranceDeps {
   publicUrl: string;
@@ -31,6 +33,7 @@ export interface ApiDeps extends AssuranceDeps {
   artifacts: Artifacts;
   releases: Releases;
   deployments: Deployments;
+  traces: Traces;
 }
 
 export function bindApi(app: App, deps: ApiDeps): void {
@@ -44,6 +47,7 @@ export function bindApi(app: App, deps: ApiDeps): void {
   bindArtifact(app, deps);
   bindRelease(app, deps);
   bindDeploy(app, deps);
+  bindTrace(app, deps);
   serveOpenApi(app, deps.version);
 }
 

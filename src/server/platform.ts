@@ -11,6 +11,7 @@ import { createLedger, type Ledger, ledgerModule } from '#ledger';
 import { createReleases, releaseModule, type Releases } from '#release';
 import { createSource, type Source, type SourceControls, sourceModule } from '#source';
 import { type Db, type ObjectControls, type Objects, openDatabase, openObjects } from '#storage';
+import { createTraces, type Traces } from '#trace';
 import { openVault, type Vault, vaultModule } from '#vault';
 import { layoutOf } from './config.ts';
 import { type Instance, openInstance, sealedSecret } from './instance.ts';
@@ -59,6 +60,7 @@ export interface Platform {
   artifacts: Artifacts;
   releases: Releases;
   deployments: Deployments;
+  traces: Traces;
   close(): Promise<void>;
 }
 
@@ -142,6 +144,7 @@ export async function openPlatform({
       pepper,
       ...(controls.build ? { controls: controls.build } : {}),
     });
+    closers.push(() => build.close());
     const artifacts = createArtifacts({
       db,
       journal,
@@ -165,6 +168,20 @@ export async function openPlatform({
       clock,
       publicUrl: instance.publicUrl,
     });
+    const traces = createTraces({
+      db,
+      journal,
+      objects,
+      ledger,
+      attest,
+      source,
+      artifacts,
+      deployments,
+      identity,
+      clock,
+      modules,
+      publicUrl: instance.publicUrl,
+    });
     return {
       instance,
       fresh,
@@ -181,6 +198,7 @@ export async function openPlatform({
       artifacts,
       releases,
       deployments,
+      traces,
       close: closeAll,
     };
   } catch (error) {
