@@ -1,26 +1,48 @@
 import type { Apply, Fact } from '#journal';
-import type { BundleMade, EntryLogged, PrecertificateLogged, TrustEstablished } from './facts.ts';
+import type { Tx } from '#storage';
+import { hashHex, leafHash } from '#ledger';
+import type {
+  AlertRaised,
+  BundleMade,
+  EntryLogged,
+  EntrySubmitted,
+  PrecertificateLogged,
+  TrustEstablished,
+  TrustRotated,
+} from './facts.ts';
 import { nextLogIndex, type Tables } from './store.ts';
 
+const insertTrust: Apply = async (tx, { number, at, payload }: Fact<TrustEstablished | TrustRotated>) => {
+  const row = { fact: number, at, document: JSON.stringify(payload) };
+  await tx.as<Tables>().insertInto('attest_trust').values(row).execute();
+};
+
+async function insertEntry(tx: Tx, { number, at }: Fact, log: string, body: string): Promise<void> {
+  const leaf = hashHex(leafHash(Buffer.from(body)));
+  const row = { log, log_index: await nextLogIndex(tx, log), leaf, body, logged_at: at, fact: number };
+  await tx.as<Tables>().insertInto('attest_entry').values(row).execute();
+}
+
 export const apply: Readonly<Record<string, Apply>> = {
-  'attest.trust_established': async (tx, { number, at, payload }: Fact<TrustEstablished>) => {
-    await tx
-      .as<Tables>()
-      .insertInto('attest_trust')
-      .values({ fact: number, at, document: JSON.stringify(payload) })
-      .execute();
-  },
+  'attest.trust_established': insertTrust,
+  'attest.trust_rotated': insertTrust,
   'attest.precertificate_logged': async (tx, { number, payload }: Fact<PrecertificateLogged>) => {
-    const { serial, san, issuer, sctAt } = payload;
+    const { serial, san, issuer, sctAt, request } = payload;
     await tx
       .as<Tables>()
       .insertInto('attest_precertificate')
-      .values({ serial, san, issuer, logged_at: sctAt, fact: number })
+      .values({ serial, san, issuer, logged_at: sctAt, request, fact: number })
       .execute();
   },
-  'attest.entry_logged': async (tx, { number, at, payload: { attestation, body } }: Fact<EntryLogged>) => {
-    const row = { log_index: await nextLogIndex(tx), attestation, body, logged_at: at, fact: number };
-    await tx.as<Tables>().insertInto('attest_entry').values(row).execute();
+  'attest.entry_logged': async (tx, fact: Fact<EntryLogged>) => {
+    await insertEntry(tx, fact, fact.payload.log, fact.payload.body);
+    await insertEntry(tx, fact, fact.payload.rekor2Log, fact.payload.rekor2Body);
+  },
+  'attest.entry_submitted': (tx, fact: Fact<EntrySubmitted>) =>
+    insertEntry(tx, fact, fact.payload.log, fact.payload.body),
+  'attest.alert_raised': async (tx, { number, at, payload }: Fact<AlertRaised>) => {
+    const row = { fact: number, at, document: JSON.stringify(payload) };
+    await tx.as<Tables>().insertInto('attest_alert').values(row).execute();
   },
   'attest.bundle_made': async (tx, { number, at, payload }: Fact<BundleMade>) => {
     const { bundle, attestation, predicateType, san, issuer, logIndex, subjects } = payload;

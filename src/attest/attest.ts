@@ -12,28 +12,26 @@ import {
   parseWith,
 } from '#base';
 import type { Actor, Fact, Journal } from '#journal';
-import { createNoteSigner, hashBytes, type LeafSource, openTileLog, type TileLog } from '#ledger';
+import type { TileLog } from '#ledger';
 import type { Db, Objects } from '#storage';
 import type { Vault } from '#vault';
-import { BUNDLE_BYTES_MAX, parseBundle, renderBundle } from './bundle.ts';
+import { BUNDLE_BYTES_MAX, parseBundle, type ProvenEntry, renderBundle } from './bundle.ts';
+import { type CertificateRequest, createCertificateDesk, type IssuedCertificate } from './certificate-request.ts';
 import { Draft, signDraft } from './draft.ts';
+import { preAuthEncoding } from './dsse.ts';
 import { type BundleMade, bundleMade, type EntryLogged, entryLogged, precertificateLogged } from './facts.ts';
+import { openSignatureLogs } from './logs.ts';
 import type { IdentityExtensions } from './oid.ts';
 import { bundleNotFound, entryAltered, keyReused, selfCheckFailed, tooManyBundles } from './problems.ts';
-import { promiseInput, renderEntry } from './rekor.ts';
-import { logIdOf } from './sct.ts';
+import { renderEntry, renderEntry2 } from './rekor.ts';
 import { parseStatement, Statement, STATEMENT_TYPE } from './statement.ts';
-import {
-  type BundleTableRow,
-  findBundle,
-  findEntry,
-  listBundles,
-  listEntries,
-  newestEntry,
-  nextLogIndexOf,
-} from './store.ts';
-import { checkClock, openTrust, type Trust } from './trust.ts';
+import { type BundleTableRow, findBundle, findEntry, listBundles, newestEntry } from './store.ts';
+import { createEntryDesk, type LoggedEntry, type Submission } from './submit.ts';
 import type { TrustedRootJson } from './trusted-root.ts';
+import type { SignatureLog, TrustPart, TrustState } from './trust-state.ts';
+import { checkClock, openTrust } from './trust.ts';
+import { signTimestamp } from './tsa.ts';
+import type { StampRequest } from './tsq.ts';
 import { verifyBundle } from './verify.ts';
 
 export interface SignRequest {
@@ -69,17 +67,35 @@ export interface BundleRow {
 export interface Attest {
   /** Who vouches for what the control plane signs. Tokens of jobs have another issuer, so no job can ask for this one. */
   readonly controlIssuer: string;
+  /** Takes in entries in the form of Rekor v1; the other logs by `logs`. */
   readonly signaturesLog: TileLog;
+  /** Every generation of both logs, oldest first. */
+  logs(): readonly (SignatureLog & { tiles: TileLog })[];
+  activeLog(form: SignatureLog['form']): SignatureLog & { tiles: TileLog };
   /**
    * Signs a statement in the name of the control plane. Refuses with `attest.clock_wrong`, `attest.authority_expired`,
    * `attest.key_reused`; anything else it needs (vault, log, storage) failing refuses as well. Nothing half-made is handed out.
    */
   sign(request: SignRequest): Promise<SignedAttestation>;
+  /** The certificate for a believed token and a proven key; `attest.token_reused | key_unproven | key_unsuitable | name_unsuitable`. */
+  issueCertificate(request: CertificateRequest): Promise<IssuedCertificate>;
+  /** Verifies a signature with a certificate of ours and logs it; the same one again gives the entry there is. */
+  submitEntry(submission: Submission): Promise<LoggedEntry>;
+  /** By uuid of Rekor v1 (the tree's id before the leaf's hash, or the hash alone). `attest.entry_not_found`. */
+  findEntry(uuid: string): Promise<LoggedEntry>;
+  entryAt(logIndex: number): Promise<LoggedEntry>;
+  /** RFC 3161: the time at which these bytes were seen here. */
+  stamp(request: StampRequest): Promise<Buffer>;
   /** All bundles with this artifact (or `gitCommit:…`) among their subjects, oldest first. `attest.too_many_bundles`. */
   bundlesFor(subject: Digest | `${string}:${string}`): Promise<BundleRow[]>;
   /** The bundle's bytes, re-hashed. `attest.bundle_not_found`, `storage.object_damaged`. */
   requireBundle(bundle: Digest): Promise<BundleRow & { bytes: Buffer }>;
+  /** The same signature with its entry in the form of Rekor v2, verified. Never both entries in one bundle: clients refuse that. */
+  renderRekor2(bundle: Digest): Promise<Buffer>;
   trustedRoot(): TrustedRootJson;
+  trust(): TrustState;
+  /** The next generation of a part; what the one before signed stays valid. `compromised` ends that at once. */
+  rotate(part: TrustPart, options: { actor: Actor; reason: string; compromised?: boolean }): Promise<TrustState>;
   close(): Promise<void>;
 }
 
@@ -99,20 +115,14 @@ export interface AttestOptions {
 
 const BUNDLES_MAX = 2000;
 
-/** Opens the authority: makes keys and certificates on first start, and the signatures log from its facts. */
+/** Opens the authority: makes keys and certificates on first start, and the logs from their facts. */
 export async function createAttest(options: AttestOptions): Promise<Attest> {
   const { journal, db, objects, clock, publicUrl, dir } = options;
   const trust = await openTrust(options);
   const controlIssuer = `${publicUrl}/oidc/control`;
-  const log = await openTileLog({
-    dir,
-    origin: trust.logOrigin,
-    signer: createNoteSigner(trust.logHostname, trust.signers.log),
-    source: entrySource(db),
-    clock,
-  });
-  // Entries that a crash kept from being published.
-  log.poke();
+  const logs = await openSignatureLogs({ dir, trust, db, clock });
+  const certificates = createCertificateDesk({ journal, db, clock, trust, publicUrl });
+  const entries = createEntryDesk({ journal, db, clock, trust, logs, controlIssuer });
   const running = new Map<string, Promise<unknown>>();
 
   async function sign(request: SignRequest): Promise<SignedAttestation> {
@@ -140,14 +150,14 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
     if (logged && logged.payload.request !== requestDigest(request)) throw keyReused(attestation);
     const made = facts.find((fact) => fact.type === bundleMade.type) as Fact<BundleMade> | undefined;
     if (made) return await readMade(made.payload);
-    const entry = logged ?? (await logEntry(attestation, request));
+    const entry = logged ?? (await trust.gate.pass(() => logEntry(attestation, request)));
     faultPoint('attest.after_entry');
     return await makeBundle(entry, request);
   }
 
-  /** Signs, keeps what it signed as an object, and records the log entry. */
+  /** Signs, keeps what it signed as an object, and records the entry of both logs. */
   async function logEntry(attestation: string, request: SignRequest): Promise<Fact<EntryLogged>> {
-    checkClock(clock.now(), trust, (await newestEntry(db))?.logged_at);
+    checkClock(clock.now(), trust.current(), (await newestEntry(db))?.logged_at);
     const { predicateType, predicate, subjects, identity, actor } = request;
     const statement = { _type: STATEMENT_TYPE, subject: subjects, predicateType, predicate };
     parseWith(Statement, statement, 'attest.statement_invalid');
@@ -155,13 +165,13 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
     const payload = Buffer.from(canonicalJson(statement));
     const draft = await signDraft(
       { payload, san, issuer: controlIssuer, extensions },
-      trust,
+      trust.current(),
       clock,
       async (precertificate, serial, sctAt) => {
         await journal.record({
           fact: precertificateLogged,
           payload: {
-            attestation,
+            request: attestation,
             serial: serial.toString('hex'),
             san,
             issuer: controlIssuer,
@@ -176,32 +186,37 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
       },
     );
     const stored = await objects.put(Buffer.from(canonicalJson(draft)));
-    const body = renderEntry({ envelope: draft.envelope, certificate: Buffer.from(draft.certificate, 'base64') });
-    return await journal.record({
+    const logged = await journal.record({
       fact: entryLogged,
-      payload: { attestation, request: requestDigest(request), body, draft: stored.digest },
+      payload: { attestation, request: requestDigest(request), draft: stored.digest, ...renderEntries(draft) },
       stream: streamOf(attestation),
       actor,
       expectSeq: 0,
     });
+    logs.tiles(logs.find(logged.payload.rekor2Log)).poke();
+    return logged;
+  }
+
+  /** One signature, an entry in each log. */
+  function renderEntries({ envelope, certificate }: Draft) {
+    const { payloadType } = envelope;
+    const payload = Buffer.from(envelope.payload, 'base64');
+    const signature = Buffer.from(envelope.signatures[0].sig, 'base64');
+    const leaf = Buffer.from(certificate, 'base64');
+    const digest = createHash('sha256').update(preAuthEncoding(payloadType, payload)).digest();
+    return {
+      log: logs.active('rekor1').id,
+      body: renderEntry({ kind: 'dsse', payloadType, payload, signature }, leaf),
+      rekor2Log: logs.active('rekor2').id,
+      rekor2Body: renderEntry2({ algorithm: 'sha256', digest, signature }, leaf, 'PKIX_ECDSA_P256_SHA_256'),
+    };
   }
 
   /** Waits until a signed checkpoint covers the entry, puts everything together, and verifies it as a stranger would. */
-  async function makeBundle(
-    entry: Fact<EntryLogged>,
-    { actor, identity, predicateType, subjects }: SignRequest,
-  ): Promise<SignedAttestation> {
-    const { attestation, draft: draftDigest, body } = entry.payload;
-    const row = await findEntry(db, entry.number);
-    if (!row || row.body !== body || row.logged_at !== entry.at) throw entryAltered(row?.log_index);
-    const draft = parseDraft(await objects.read(draftDigest as Digest, BUNDLE_BYTES_MAX));
-    const bytes = await renderProven(draft, row.log_index, entry, trust, log);
-    const verdict = verifyBundle({
-      bundle: bytes,
-      trustedRoot: trust.trustedRoot,
-      expect: { issuer: controlIssuer, san: identity.san, predicateType },
-    });
-    if (!verdict.ok || !verdict.statement) throw selfCheckFailed(describeRefusal(verdict));
+  async function makeBundle(entry: Fact<EntryLogged>, request: SignRequest): Promise<SignedAttestation> {
+    const { actor, identity, predicateType, subjects } = request;
+    const { attestation } = entry.payload;
+    const { bytes, statement, logIndex } = await renderVerified(entry, 'rekor1', identity.san, predicateType);
     const { digest } = await objects.put(bytes);
     faultPoint('attest.after_bundle');
     const artifact = subjects.map((subject) => `sha256:${subject.digest['sha256']}`).find(isDigest);
@@ -214,26 +229,61 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
         san: identity.san,
         issuer: controlIssuer,
         subjects: subjects.map(({ name, digest: digests }) => ({ name, digest: { ...digests } })),
-        logIndex: row.log_index,
+        logIndex,
       },
       stream: streamOf(attestation),
       actor,
       ...(artifact ? { subject: artifact } : {}),
       expectSeq: 1,
     });
-    return { bundle: digest, statement: verdict.statement, logIndex: row.log_index, attestation };
+    return { bundle: digest, statement, logIndex, attestation };
+  }
+
+  async function renderVerified(
+    entry: Fact<EntryLogged>,
+    form: SignatureLog['form'],
+    san: string,
+    predicateType: string,
+  ): Promise<{ bytes: Buffer; statement: Statement; logIndex: number }> {
+    const { payload } = entry;
+    const [id, body] = form === 'rekor1' ? [payload.log, payload.body] : [payload.rekor2Log, payload.rekor2Body];
+    const row = await findEntry(db, id, entry.number);
+    if (!row || row.body !== body || row.logged_at !== entry.at) throw entryAltered(row?.log_index);
+    const draft = parseDraft(await objects.read(payload.draft as Digest, BUNDLE_BYTES_MAX));
+    const bytes = renderDraft(draft, await logs.prove(logs.find(id), row));
+    const expect = { issuer: controlIssuer, san, predicateType };
+    const verdict = verifyBundle({ bundle: bytes, trustedRoot: trust.trustedRoot(), expect });
+    if (!verdict.ok || !verdict.statement) throw selfCheckFailed(describeRefusal(verdict));
+    return { bytes, statement: verdict.statement, logIndex: row.log_index };
   }
 
   async function readMade({ bundle, logIndex, attestation }: BundleMade): Promise<SignedAttestation> {
     const digest = bundle as Digest;
     const read = parseBundle(await objects.read(digest, BUNDLE_BYTES_MAX));
-    return { bundle: digest, statement: parseStatement(read.bundle.dsseEnvelope.payload), logIndex, attestation };
+    return { bundle: digest, statement: parseStatement(read.bundle.dsseEnvelope!.payload), logIndex, attestation };
   }
+
+  const withTiles = (log: SignatureLog) => ({ ...log, tiles: logs.tiles(log) });
 
   return {
     controlIssuer,
-    signaturesLog: log,
+    get signaturesLog() {
+      return logs.tiles(logs.active('rekor1'));
+    },
+    logs: () => logs.all().map(withTiles),
+    activeLog: (form) => withTiles(logs.active(form)),
     sign,
+    issueCertificate: (request) => trust.gate.pass(() => certificates(request)),
+    submitEntry: (submission) => trust.gate.pass(() => entries.submit(submission)),
+    findEntry: (uuid) => entries.find(uuid),
+    entryAt: (logIndex) => entries.at(logIndex),
+    stamp: (request) =>
+      trust.gate.pass(async () => {
+        const now = clock.now();
+        const { tsa, signers } = trust.current();
+        checkClock(now, trust.current(), (await newestEntry(db))?.logged_at);
+        return await signTimestamp({ ...request, now }, tsa.signer.der, signers.timestamp);
+      }),
     async bundlesFor(subject) {
       const rows = await listBundles(db, subject, BUNDLES_MAX + 1);
       // A shortened list would hide evidence.
@@ -245,8 +295,17 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
       if (!row) throw bundleNotFound(bundle);
       return { ...toBundleRow(row), bytes: await objects.read(bundle, BUNDLE_BYTES_MAX) };
     },
-    trustedRoot: () => trust.trustedRoot,
-    close: () => log.close(),
+    async renderRekor2(bundle) {
+      const row = await findBundle(db, bundle);
+      const facts = row ? await journal.byStream(streamOf(row.attestation)) : [];
+      const entry = facts.find((fact) => fact.type === entryLogged.type) as Fact<EntryLogged> | undefined;
+      if (!row || !entry) throw bundleNotFound(bundle);
+      return (await renderVerified(entry, 'rekor2', row.san, row.predicate_type)).bytes;
+    },
+    trustedRoot: () => trust.trustedRoot(),
+    trust: () => trust.state(),
+    rotate: (part, how) => trust.rotate(part, how),
+    close: () => logs.close(),
   };
 }
 
@@ -257,49 +316,12 @@ function requestDigest({ predicateType, subjects, identity }: SignRequest): Dige
   return digestOf(canonicalJson({ predicateType, subjects, san: identity.san }));
 }
 
-/** The log is made from the rows that the facts give; a row changed after it was logged is found by the log's own check. */
-function entrySource(db: Db): LeafSource {
-  return {
-    size: async () => await nextLogIndexOf(db),
-    async read(from, count) {
-      const rows = await listEntries(db, from, count);
-      if (rows.length !== count) throw entryAltered(from + rows.length);
-      return rows.map((row) => Buffer.from(row.body));
-    },
-  };
-}
-
-async function renderProven(
-  draft: Draft,
-  logIndex: number,
-  entry: Fact<EntryLogged>,
-  trust: Trust,
-  log: TileLog,
-): Promise<Buffer> {
-  log.poke();
-  const checkpoint = await log.waitFor(logIndex);
-  const proof = await log.inclusionProof(logIndex, checkpoint.size);
-  const body = Buffer.from(entry.payload.body);
-  const logId = logIdOf(trust.signers.log.spki);
-  const integratedTime = Math.floor(entry.at / 1000);
-  const promise = await trust.signers.log.sign(promiseInput({ body, integratedTime, logId, logIndex }));
+function renderDraft({ certificate, envelope, timestamp }: Draft, entry: ProvenEntry): Buffer {
   const bundle = renderBundle({
-    certificate: Buffer.from(draft.certificate, 'base64'),
-    envelope: draft.envelope,
-    timestamp: Buffer.from(draft.timestamp, 'base64'),
-    entry: {
-      logIndex,
-      logId,
-      integratedTime,
-      promise,
-      body,
-      proof: {
-        rootHash: hashBytes(checkpoint.root),
-        treeSize: checkpoint.size,
-        hashes: proof.path.map(hashBytes),
-        checkpoint: checkpoint.note,
-      },
-    },
+    certificate: Buffer.from(certificate, 'base64'),
+    content: { envelope },
+    timestamp: Buffer.from(timestamp, 'base64'),
+    entry,
   });
   return Buffer.from(`${JSON.stringify(bundle)}\n`);
 }

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { parseWith, Problem } from '#base';
 import { type Envelope, IN_TOTO_PAYLOAD_TYPE } from './dsse.ts';
-import { ENTRY_KIND, ENTRY_VERSION } from './rekor.ts';
 
 /** The Sigstore bundle v0.3: one file with all that is needed to verify offline, the trusted root apart. */
 
@@ -29,46 +28,90 @@ const Int64 = z
 
 const LogId = z.strictObject({ keyId: Base64Bytes });
 
-const LogEntry = z.strictObject({
+const InclusionProof = z.strictObject({
+  logIndex: Int64,
+  rootHash: Base64Bytes,
+  treeSize: Int64,
+  hashes: z.array(Base64Bytes).max(64),
+  checkpoint: z.strictObject({ envelope: z.string().max(96 * 1024) }),
+});
+
+/** An entry in the form of Rekor v1: the log promises a time. */
+const entry1 = <K extends string>(kind: K) =>
+  z.strictObject({
+    logIndex: Int64,
+    logId: LogId,
+    kindVersion: z.strictObject({ kind: z.literal(kind), version: z.literal('0.0.1') }),
+    integratedTime: Int64,
+    inclusionPromise: z.strictObject({ signedEntryTimestamp: Base64Bytes }),
+    inclusionProof: InclusionProof,
+    canonicalizedBody: Base64Bytes,
+  });
+
+/** In the form of Rekor v2: no promise and no time, which the timestamp alone vouches for. */
+const Entry2 = z.strictObject({
   logIndex: Int64,
   logId: LogId,
-  kindVersion: z.strictObject({ kind: z.literal(ENTRY_KIND), version: z.literal(ENTRY_VERSION) }),
-  integratedTime: Int64,
-  inclusionPromise: z.strictObject({ signedEntryTimestamp: Base64Bytes }),
-  inclusionProof: z.strictObject({
-    logIndex: Int64,
-    rootHash: Base64Bytes,
-    treeSize: Int64,
-    hashes: z.array(Base64Bytes).max(64),
-    checkpoint: z.strictObject({ envelope: z.string().max(96 * 1024) }),
-  }),
+  kindVersion: z.strictObject({ kind: z.literal('hashedrekord'), version: z.literal('0.0.2') }),
+  integratedTime: z.literal('0').optional(),
+  inclusionPromise: z.null().optional(),
+  inclusionProof: InclusionProof,
   canonicalizedBody: Base64Bytes,
 });
 
-const BundleSchema = z.strictObject({
-  mediaType: z.literal(BUNDLE_MEDIA_TYPE),
-  verificationMaterial: z.strictObject({
+const DsseEntry = entry1('dsse');
+const LogEntry = z.union([DsseEntry, entry1('hashedrekord'), Entry2]);
+
+const DsseEnvelope = z.strictObject({
+  payload: Base64Bytes,
+  payloadType: z.literal(IN_TOTO_PAYLOAD_TYPE),
+  signatures: z.array(z.strictObject({ sig: Base64Bytes, keyid: z.literal('').optional() })).length(1),
+});
+
+const MessageSignature = z.strictObject({
+  messageDigest: z.strictObject({ algorithm: z.literal('SHA2_256'), digest: Base64Bytes }),
+  signature: Base64Bytes,
+});
+
+const material = <E extends z.ZodType>(entry: E) =>
+  z.strictObject({
     certificate: z.strictObject({ rawBytes: Base64Bytes }),
-    tlogEntries: z.array(LogEntry).length(1),
+    tlogEntries: z.array(entry).length(1),
     timestampVerificationData: z.strictObject({
       rfc3161Timestamps: z
         .array(z.strictObject({ signedTimestamp: Base64Bytes }))
         .min(1)
         .max(4),
     }),
-  }),
-  dsseEnvelope: z.strictObject({
-    payload: Base64Bytes,
-    payloadType: z.literal(IN_TOTO_PAYLOAD_TYPE),
-    signatures: z.array(z.strictObject({ sig: Base64Bytes, keyid: z.literal('').optional() })).length(1),
-  }),
+  });
+
+/** What we write by default: a statement, and its entry in the form of Rekor v1. */
+const DefaultBundle = z.strictObject({
+  mediaType: z.literal(BUNDLE_MEDIA_TYPE),
+  verificationMaterial: material(DsseEntry),
+  dsseEnvelope: DsseEnvelope,
 });
+
+const BundleSchema = z
+  .strictObject({
+    mediaType: z.literal(BUNDLE_MEDIA_TYPE),
+    verificationMaterial: material(LogEntry),
+    dsseEnvelope: DsseEnvelope.optional(),
+    messageSignature: MessageSignature.optional(),
+  })
+  .refine(
+    ({ dsseEnvelope, messageSignature }) => (dsseEnvelope === undefined) !== (messageSignature === undefined),
+    'a bundle holds either an envelope or the signature of a message',
+  );
 
 /** A bundle that was read: bytes instead of base64. */
 export type Bundle = z.output<typeof BundleSchema>;
-/** A bundle as JSON. */
-export type BundleJson = z.input<typeof BundleSchema>;
+/** A bundle as we write it by default, as JSON. */
+export type BundleJson = z.input<typeof DefaultBundle>;
+/** Any rendering of one. */
+export type AnyBundleJson = z.input<typeof BundleSchema>;
 export type LogEntry = z.output<typeof LogEntry>;
+export type LogEntryJson = z.input<typeof LogEntry>;
 
 /** Untrusted JSON (text, bytes or value) → bundle of our profile; `Problem attest.bundle_invalid`. */
 export function parseBundle(untrusted: unknown): { bundle: Bundle; json: unknown } {
@@ -85,47 +128,63 @@ function parseText(untrusted: Uint8Array | string): unknown {
   }
 }
 
-export interface BundleParts {
-  certificate: Buffer;
-  envelope: Envelope;
-  timestamp: Buffer;
-  entry: {
-    logIndex: number;
-    logId: Buffer;
-    integratedTime: number;
-    promise: Buffer;
-    body: Buffer;
-    proof: { rootHash: Buffer; treeSize: number; hashes: readonly Buffer[]; checkpoint: string };
-  };
+/** An entry with its proof, as a log gives it out. */
+export interface ProvenEntry {
+  kind: 'dsse' | 'hashedrekord';
+  version: '0.0.1' | '0.0.2';
+  logIndex: number;
+  logId: Buffer;
+  /** Seconds; the log's own word, and only in the form of Rekor v1. */
+  integratedTime: number;
+  promise: Buffer | undefined;
+  body: Buffer;
+  proof: { rootHash: Buffer; treeSize: number; hashes: readonly Buffer[]; checkpoint: string };
 }
 
-export function renderBundle({ certificate, envelope, timestamp, entry }: BundleParts): BundleJson {
-  const { proof } = entry;
-  return {
-    mediaType: BUNDLE_MEDIA_TYPE,
-    verificationMaterial: {
-      certificate: { rawBytes: base64(certificate) },
-      tlogEntries: [
-        {
-          logIndex: String(entry.logIndex),
-          logId: { keyId: base64(entry.logId) },
-          kindVersion: { kind: ENTRY_KIND, version: ENTRY_VERSION },
-          integratedTime: String(entry.integratedTime),
-          inclusionPromise: { signedEntryTimestamp: base64(entry.promise) },
-          inclusionProof: {
-            logIndex: String(entry.logIndex),
-            rootHash: base64(proof.rootHash),
-            treeSize: String(proof.treeSize),
-            hashes: proof.hashes.map(base64),
-            checkpoint: { envelope: proof.checkpoint },
-          },
-          canonicalizedBody: base64(entry.body),
-        },
-      ],
-      timestampVerificationData: { rfc3161Timestamps: [{ signedTimestamp: base64(timestamp) }] },
-    },
-    dsseEnvelope: envelope,
+export interface BundleParts {
+  certificate: Buffer;
+  content: { envelope: Envelope } | { digest: Buffer; signature: Buffer };
+  timestamp: Buffer;
+  entry: ProvenEntry;
+}
+
+export function renderBundle({ certificate, content, timestamp, entry }: BundleParts): AnyBundleJson {
+  const verificationMaterial = {
+    certificate: { rawBytes: base64(certificate) },
+    tlogEntries: [renderLogEntry(entry)],
+    timestampVerificationData: { rfc3161Timestamps: [{ signedTimestamp: base64(timestamp) }] },
   };
+  if ('envelope' in content) {
+    return { mediaType: BUNDLE_MEDIA_TYPE, verificationMaterial, dsseEnvelope: content.envelope };
+  }
+  const messageDigest = { algorithm: 'SHA2_256' as const, digest: base64(content.digest) };
+  const messageSignature = { messageDigest, signature: base64(content.signature) };
+  return { mediaType: BUNDLE_MEDIA_TYPE, verificationMaterial, messageSignature };
+}
+
+/** TransparencyLogEntry of Sigstore's protobuf specs. */
+export function renderLogEntry(entry: ProvenEntry): LogEntryJson {
+  const { kind, version, proof, promise } = entry;
+  const common = {
+    logIndex: String(entry.logIndex),
+    logId: { keyId: base64(entry.logId) },
+    inclusionProof: {
+      logIndex: String(entry.logIndex),
+      rootHash: base64(proof.rootHash),
+      treeSize: String(proof.treeSize),
+      hashes: proof.hashes.map(base64),
+      checkpoint: { envelope: proof.checkpoint },
+    },
+    canonicalizedBody: base64(entry.body),
+  };
+  if (version === '0.0.2' || promise === undefined) {
+    return { ...common, kindVersion: { kind: 'hashedrekord', version: '0.0.2' }, integratedTime: '0' };
+  }
+  const inclusionPromise = { signedEntryTimestamp: base64(promise) };
+  const integratedTime = String(entry.integratedTime);
+  return kind === 'dsse'
+    ? { ...common, kindVersion: { kind, version }, integratedTime, inclusionPromise }
+    : { ...common, kindVersion: { kind, version }, integratedTime, inclusionPromise };
 }
 
 export const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');

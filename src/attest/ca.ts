@@ -35,56 +35,88 @@ export interface AuthorityCertificates {
   timestamp: Buffer;
 }
 
-/** The certificates of an installation's two authorities, made once. Root and intermediate share their `O`: gh demands it. */
+/** The certificates of an installation's two authorities, made once. */
 export async function createAuthorities(
   organization: string,
   signers: AuthoritySigners,
   now: number,
 ): Promise<AuthorityCertificates> {
-  const named = (what: string) => renderName({ organization, commonName: `${organization} ${what}` });
-  const names = {
-    root: named('signing root'),
-    intermediate: named('signing'),
-    timestampRoot: named('timestamp root'),
-    timestamp: named('timestamps'),
-  };
-  const notBefore = wholeSeconds(now);
-  const certify = (
-    subject: keyof AuthoritySigners,
-    issuer: keyof AuthoritySigners,
-    lifetimeMs: number,
-    extensions: readonly Extension[],
-  ) =>
-    issueCertificate(
-      {
-        serial: newSerial(),
-        issuer: names[issuer],
-        subject: names[subject],
-        notBefore,
-        notAfter: notBefore + lifetimeMs,
-        spki: signers[subject].spki,
-        extensions: [
-          ...extensions,
-          extension.subjectKeyId(keyIdentifier(signers[subject].spki)),
-          ...(subject === issuer ? [] : [extension.authorityKeyId(keyIdentifier(signers[issuer].spki))]),
-        ],
-      },
-      signers[issuer],
-    );
-  const rootExtensions = [extension.keyUsage('certificateSigning'), extension.basicConstraints({})];
   return {
-    root: await certify('root', 'root', ROOT_LIFETIME_MS, rootExtensions),
-    intermediate: await certify('intermediate', 'root', ISSUER_LIFETIME_MS, [
+    ...(await createSigningAuthority(organization, signers, now, 1)),
+    ...(await createTimestampAuthority(organization, signers, now, 1)),
+  };
+}
+
+/** Root and intermediate share their `O`: gh demands it. A later generation has other names, so that chains are told apart. */
+export async function createSigningAuthority(
+  organization: string,
+  signers: Pick<AuthoritySigners, 'root' | 'intermediate'>,
+  now: number,
+  generation: number,
+): Promise<Pick<AuthorityCertificates, 'root' | 'intermediate'>> {
+  const names = namesOf(organization, generation);
+  const root = { name: names('signing root'), signer: signers.root };
+  const intermediate = { name: names('signing'), signer: signers.intermediate };
+  return {
+    root: await certifyAuthority(root, root, now, ROOT_LIFETIME_MS, rootExtensions()),
+    intermediate: await certifyAuthority(intermediate, root, now, ISSUER_LIFETIME_MS, [
       extension.keyUsage('certificateSigning'),
       extension.extendedKeyUsage('codeSigning'),
       extension.basicConstraints({ pathLength: 0 }),
     ]),
-    timestampRoot: await certify('timestampRoot', 'timestampRoot', ROOT_LIFETIME_MS, rootExtensions),
-    timestamp: await certify('timestamp', 'timestampRoot', ISSUER_LIFETIME_MS, [
+  };
+}
+
+export async function createTimestampAuthority(
+  organization: string,
+  signers: Pick<AuthoritySigners, 'timestampRoot' | 'timestamp'>,
+  now: number,
+  generation: number,
+): Promise<Pick<AuthorityCertificates, 'timestampRoot' | 'timestamp'>> {
+  const names = namesOf(organization, generation);
+  const root = { name: names('timestamp root'), signer: signers.timestampRoot };
+  const leaf = { name: names('timestamps'), signer: signers.timestamp };
+  return {
+    timestampRoot: await certifyAuthority(root, root, now, ROOT_LIFETIME_MS, rootExtensions()),
+    timestamp: await certifyAuthority(leaf, root, now, ISSUER_LIFETIME_MS, [
       extension.keyUsage('digitalSignature'),
       extension.extendedKeyUsage('timeStamping', true),
     ]),
   };
+}
+
+const namesOf = (organization: string, generation: number) => (what: string) =>
+  renderName({ organization, commonName: `${organization} ${what}${generation === 1 ? '' : ` ${generation}`}` });
+
+const rootExtensions = () => [extension.keyUsage('certificateSigning'), extension.basicConstraints({})];
+
+interface Party {
+  name: Buffer;
+  signer: CertificateSigner;
+}
+
+async function certifyAuthority(
+  subject: Party,
+  issuer: Party,
+  now: number,
+  lifetimeMs: number,
+  extensions: readonly Extension[],
+): Promise<Buffer> {
+  const notBefore = wholeSeconds(now);
+  const fields = {
+    serial: newSerial(),
+    issuer: issuer.name,
+    subject: subject.name,
+    notBefore,
+    notAfter: notBefore + lifetimeMs,
+    spki: subject.signer.spki,
+    extensions: [
+      ...extensions,
+      extension.subjectKeyId(keyIdentifier(subject.signer.spki)),
+      ...(subject === issuer ? [] : [extension.authorityKeyId(keyIdentifier(issuer.signer.spki))]),
+    ],
+  };
+  return await issueCertificate(fields, issuer.signer);
 }
 
 export interface LeafRequest {

@@ -22,12 +22,56 @@ export const trustEstablished = defineFact({
   }),
 });
 
+/** What the next generation of a part of the trust is made of. */
+const Material = z.discriminatedUnion('part', [
+  z.strictObject({ part: z.literal('ca'), root: Base64, intermediate: Base64 }),
+  z.strictObject({ part: z.literal('tsa'), root: Base64, signer: Base64 }),
+  z.strictObject({ part: z.literal('ct'), hostname: z.string(), key: Base64 }),
+  z.strictObject({ part: z.literal('log'), hostname: z.string(), origin: z.string(), key: Base64 }),
+  z.strictObject({ part: z.literal('rekor2'), hostname: z.string(), origin: z.string(), key: Base64 }),
+]);
+
+/** A part of the trust got its next generation. The one before stays believed for what it made until it ended. */
+export const trustRotated = defineFact({
+  type: 'attest.trust_rotated',
+  version: 1,
+  schema: z.strictObject({
+    generation: z.int().min(1),
+    material: Material,
+    startsAt: z.int(),
+    /** Null for a part that had none before. */
+    previousEndsAt: z.int().nullable(),
+    reason: z.string().max(500),
+  }),
+});
+
+/** Somebody with a believed token and a key of their own asks for a certificate. One token, one key: another key is refused. */
+export const certificateRequested = defineFact({
+  type: 'attest.certificate_requested',
+  version: 1,
+  schema: z.strictObject({
+    request: z.string(),
+    /** SHA-256 of the signed part of the token. */
+    token: Hex,
+    kind: z.enum(['person', 'job', 'external']),
+    issuer: z.string().max(500),
+    subject: z.string().max(1024),
+    san: z.string().max(2048),
+    /** Digest of the public key, which the asker has proven to hold. */
+    key: DigestText,
+    rule: z.strictObject({ name: z.string(), generation: z.int() }).nullable(),
+    /** Digest of all claims. */
+    claims: DigestText,
+  }),
+});
+
 /** The certificate log took in a precertificate; only then it signs a certificate timestamp, and a certificate is made. */
 export const precertificateLogged = defineFact({
   type: 'attest.precertificate_logged',
   version: 1,
   schema: z.strictObject({
-    attestation: z.string(),
+    /** The attestation it is for, or the request of somebody outside. */
+    request: z.string(),
     serial: Hex,
     san: z.string(),
     issuer: z.string(),
@@ -38,7 +82,9 @@ export const precertificateLogged = defineFact({
 
 const Subjects = z.array(z.strictObject({ name: z.string(), digest: z.record(z.string(), Hex) })).min(1);
 
-/** A signature was made and is an entry of the signatures log: the leaf's bytes, and where the rest waits for the proof. */
+const LeafText = z.string().max(65_000);
+
+/** A signature was made and is an entry of both logs: the leaves' bytes, and where the rest waits for the proof. */
 export const entryLogged = defineFact({
   type: 'attest.entry_logged',
   version: 1,
@@ -46,10 +92,41 @@ export const entryLogged = defineFact({
     attestation: z.string(),
     /** Digest of what was asked to be signed: type, subjects, signer. */
     request: DigestText,
-    /** The exact leaf. */
-    body: z.string().max(65_000),
+    /** Log and exact leaf in the form of Rekor v1, and the same signature in the form of Rekor v2. */
+    log: z.string(),
+    body: LeafText,
+    rekor2Log: z.string(),
+    rekor2Body: LeafText,
     /** Object with certificate, envelope and timestamp. */
     draft: DigestText,
+  }),
+});
+
+/** A signature that somebody outside made with a certificate of ours, verified, is an entry of one log. */
+export const entrySubmitted = defineFact({
+  type: 'attest.entry_submitted',
+  version: 1,
+  schema: z.strictObject({
+    log: z.string(),
+    body: LeafText,
+    /** Of the certificate. */
+    serial: Hex,
+    san: z.string(),
+    issuer: z.string(),
+  }),
+});
+
+/** Something was found that must not be: a certificate nobody asked for, a signature with one we never gave out. */
+export const alertRaised = defineFact({
+  type: 'attest.alert_raised',
+  version: 1,
+  schema: z.strictObject({
+    code: z.string(),
+    message: z.string().max(1000),
+    serial: Hex.nullable(),
+    san: z.string().max(2048).nullable(),
+    /** The fact that gave rise to it, if there is one. */
+    fact: z.int().nullable(),
   }),
 });
 
@@ -68,6 +145,10 @@ export const bundleMade = defineFact({
 });
 
 export type TrustEstablished = z.infer<typeof trustEstablished.schema>;
+export type TrustRotated = z.infer<typeof trustRotated.schema>;
+export type CertificateRequested = z.infer<typeof certificateRequested.schema>;
+export type EntrySubmitted = z.infer<typeof entrySubmitted.schema>;
+export type AlertRaised = z.infer<typeof alertRaised.schema>;
 export type PrecertificateLogged = z.infer<typeof precertificateLogged.schema>;
 export type EntryLogged = z.infer<typeof entryLogged.schema>;
 export type BundleMade = z.infer<typeof bundleMade.schema>;

@@ -12,10 +12,32 @@ export {
   type SignedAttestation,
   type SignRequest,
 } from './attest.ts';
-export { BUNDLE_BYTES_MAX, BUNDLE_MEDIA_TYPE, type BundleJson } from './bundle.ts';
+export {
+  type AnyBundleJson,
+  BUNDLE_BYTES_MAX,
+  BUNDLE_MEDIA_TYPE,
+  type BundleJson,
+  type ProvenEntry,
+  renderBundle,
+  renderLogEntry,
+} from './bundle.ts';
+export { toPem } from './certificate.ts';
+export { type CertificateRequest, type IssuedCertificate } from './certificate-request.ts';
+export { buildLevelOf } from './claims.ts';
 export { listAttestations, showBundle, showTrustedRoot } from './contract.ts';
+export { IN_TOTO_PAYLOAD_TYPE, preAuthEncoding } from './dsse.ts';
 export { attestModule } from './module.ts';
 export { type FulcioExtension, type IdentityExtensions } from './oid.ts';
+export { digestBytes, type DigestAlgorithm } from './prehash.ts';
 export { parseStatement, Statement, STATEMENT_TYPE, type Subject, subjectDigests } from './statement.ts';
-export { printTrustedRoot, TRUSTED_ROOT_MEDIA_TYPE, type TrustedRootJson } from './trusted-root.ts';
+export { type LoggedEntry, type Submission, type SubmittedContent } from './submit.ts';
+export {
+  parseTrustedRoot,
+  printTrustedRoot,
+  TRUSTED_ROOT_MEDIA_TYPE,
+  type TrustedRootJson,
+  withoutCertificateLogs,
+} from './trusted-root.ts';
+export { type SignatureLog, type TrustPart, trustParts, type TrustState } from './trust-state.ts';
+export { checkStamp, parseTimestampQuery, renderRejection, type StampRequest } from './tsq.ts';
 export { type BundleVerdict, verifyBundle, type VerifyRequest } from './verify.ts';

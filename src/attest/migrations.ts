@@ -16,16 +16,27 @@ export const migrations: readonly Migration[] = [
         .addColumn('san', types.text, (column) => column.notNull())
         .addColumn('issuer', types.text, (column) => column.notNull())
         .addColumn('logged_at', types.int64, (column) => column.notNull())
+        .addColumn('request', types.text, (column) => column.notNull())
         .addColumn('fact', types.int64, (column) => column.notNull())
         .execute();
-      // The signatures log is made from this table: row number log_index is leaf number log_index.
+      // The logs are made from this table: the row with log_index n of a log is its leaf number n.
       await db.schema
         .createTable('attest_entry')
-        .addColumn('log_index', types.int64, (column) => column.primaryKey())
-        .addColumn('attestation', types.text, (column) => column.notNull())
+        .addColumn('log', types.text, (column) => column.notNull())
+        .addColumn('log_index', types.int64, (column) => column.notNull())
+        .addColumn('leaf', types.text, (column) => column.notNull())
         .addColumn('body', types.text, (column) => column.notNull())
         .addColumn('logged_at', types.int64, (column) => column.notNull())
-        .addColumn('fact', types.int64, (column) => column.notNull().unique())
+        .addColumn('fact', types.int64, (column) => column.notNull())
+        .addPrimaryKeyConstraint('attest_entry_key', ['log', 'log_index'])
+        .execute();
+      await db.schema.createIndex('attest_entry_leaf').on('attest_entry').columns(['leaf', 'log']).execute();
+      await db.schema.createIndex('attest_entry_fact').on('attest_entry').columns(['fact']).execute();
+      await db.schema
+        .createTable('attest_alert')
+        .addColumn('fact', types.int64, (column) => column.primaryKey())
+        .addColumn('at', types.int64, (column) => column.notNull())
+        .addColumn('document', types.json, (column) => column.notNull())
         .execute();
       await db.schema
         .createTable('attest_bundle')

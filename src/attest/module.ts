@@ -1,11 +1,29 @@
 import type { ModuleDefinition } from '#journal';
 import { apply } from './apply.ts';
-import { bundleMade, entryLogged, precertificateLogged, trustEstablished } from './facts.ts';
+import {
+  alertRaised,
+  bundleMade,
+  certificateRequested,
+  entryLogged,
+  entrySubmitted,
+  precertificateLogged,
+  trustEstablished,
+  trustRotated,
+} from './facts.ts';
 import { migrations } from './migrations.ts';
 
 export const attestModule: ModuleDefinition = {
   name: 'attest',
   migrations,
-  facts: [trustEstablished, precertificateLogged, entryLogged, bundleMade] as ModuleDefinition['facts'],
+  facts: [
+    trustEstablished,
+    trustRotated,
+    certificateRequested,
+    precertificateLogged,
+    entryLogged,
+    entrySubmitted,
+    bundleMade,
+    alertRaised,
+  ] as ModuleDefinition['facts'],
   apply,
 };

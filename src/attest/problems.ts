@@ -74,3 +74,67 @@ export const tooManyBundles = (subject: string, limit: number) =>
     hint: 'Find out what signs so often about one artifact.',
     details: { subject },
   });
+
+export const nameUnsuitable = (found: string) =>
+  new Problem({
+    code: 'attest.name_unsuitable',
+    kind: 'invalid',
+    message: `No certificate can be made for this token: ${found.slice(0, 200)} cannot be a name in it.`,
+    hint: 'See docs/signing.md for the claims that each kind of issuer needs.',
+  });
+
+export const keyUnproven = () =>
+  new Problem({
+    code: 'attest.key_unproven',
+    kind: 'invalid',
+    message: 'The proof of possession is not a signature of the key that is to be certified.',
+    hint: 'Sign the sub (or email) of the token with the private key, or send a certificate request signed with it.',
+  });
+
+export const keyUnsuitable = (found: string) =>
+  new Problem({
+    code: 'attest.key_unsuitable',
+    kind: 'invalid',
+    message: `Only ECDSA keys on P-256 are certified, and this one is another (${found}).`,
+    hint: 'Make a P-256 key. Every Sigstore client does so unless it is told otherwise.',
+  });
+
+export const tokenReused = () =>
+  new Problem({
+    code: 'attest.token_reused',
+    kind: 'conflict',
+    message: 'This identity token was used with another key before.',
+    hint: 'Have a new token issued. If you did not use it, somebody else holds a copy: look at the certificates of its subject.',
+  });
+
+export const submissionRefused = (reason: string) =>
+  new Problem({
+    code: 'attest.submission_refused',
+    kind: 'invalid',
+    message: `This signature is not logged: ${reason}.`,
+    hint: 'Sign with a certificate of this installation within its ten minutes, and send exactly what was signed.',
+  });
+
+export const reserved = () =>
+  new Problem({
+    code: 'attest.control_reserved',
+    kind: 'forbidden',
+    message: 'Only the control plane itself logs what it signs.',
+    hint: 'Nothing to do: its signatures are in the log already.',
+  });
+
+export const entryNotFound = () =>
+  new Problem({
+    code: 'attest.entry_not_found',
+    kind: 'not_found',
+    message: 'The log has no such entry.',
+    hint: 'Give the uuid as the log answered it.',
+  });
+
+export const timestampRefused = (reason: string) =>
+  new Problem({
+    code: 'attest.timestamp_refused',
+    kind: 'invalid',
+    message: `This cannot be timestamped: ${reason}.`,
+    hint: 'Send the SHA-256 of what is to be stamped, without a policy and without extensions (RFC 3161).',
+  });

@@ -1,29 +1,64 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '#base';
+import { base64 } from './bundle.ts';
 import { toPem } from './certificate.ts';
-import type { Envelope } from './dsse.ts';
+import type { DigestAlgorithm } from './prehash.ts';
 
-/** Entries of the signatures log in the form of Rekor v1 `dsse` 0.0.1: hashes only, so the claim itself stays private. */
+/** Entries of the two logs: hashes, a signature and a certificate only, so the claim itself stays private. */
 
-export const ENTRY_KIND = 'dsse';
-export const ENTRY_VERSION = '0.0.1';
+/** What was signed, as far as a log knows it. */
+export type EntryContent =
+  | { kind: 'dsse'; payloadType: string; payload: Uint8Array; signature: Buffer }
+  | { kind: 'hashedrekord'; algorithm: DigestAlgorithm; digest: Buffer; signature: Buffer };
 
-export interface EntrySource {
-  envelope: Envelope;
-  certificate: Buffer;
+const hex = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+/** The leaf, byte for byte what Rekor v1 writes: `dsse` 0.0.1 or `hashedrekord` 0.0.1. */
+export function renderEntry(content: EntryContent, certificate: Uint8Array): string {
+  const verifier = Buffer.from(toPem(Buffer.from(certificate))).toString('base64');
+  const signature = base64(content.signature);
+  if (content.kind === 'hashedrekord') {
+    const hash = { algorithm: content.algorithm, value: content.digest.toString('hex') };
+    const spec = { data: { hash }, signature: { content: signature, publicKey: { content: verifier } } };
+    return canonicalJson({ apiVersion: '0.0.1', kind: 'hashedrekord', spec });
+  }
+  const { payloadType } = content;
+  // The envelope in its one spelling, so that white space in a request makes no second entry.
+  const envelope = canonicalJson({ payload: base64(content.payload), payloadType, signatures: [{ sig: signature }] });
+  return canonicalJson({
+    apiVersion: '0.0.1',
+    kind: 'dsse',
+    spec: {
+      envelopeHash: { algorithm: 'sha256', value: hex(envelope) },
+      payloadHash: { algorithm: 'sha256', value: hex(content.payload) },
+      signatures: [{ signature, verifier }],
+    },
+  });
 }
 
-/** The leaf of the log, byte for byte what Rekor v1 writes for this envelope. */
-export function renderEntry({ envelope, certificate }: EntrySource): string {
-  const { payload, payloadType, signatures } = envelope;
-  const verifier = Buffer.from(toPem(certificate)).toString('base64');
+const DIGEST_NAMES: Readonly<Record<DigestAlgorithm, string>> = {
+  sha256: 'SHA2_256',
+  sha384: 'SHA2_384',
+  sha512: 'SHA2_512',
+};
+
+/** The leaf, byte for byte what Rekor v2 writes: `hashedrekord` 0.0.2. For an envelope the digest is that of what it signs. */
+export function renderEntry2(
+  { algorithm, digest, signature }: { algorithm: DigestAlgorithm; digest: Buffer; signature: Buffer },
+  certificate: Uint8Array,
+  keyDetails: string,
+): string {
   return canonicalJson({
-    apiVersion: ENTRY_VERSION,
-    kind: ENTRY_KIND,
+    apiVersion: '0.0.2',
+    kind: 'hashedrekord',
     spec: {
-      envelopeHash: { algorithm: 'sha256', value: hex(canonicalJson({ payload, payloadType, signatures })) },
-      payloadHash: { algorithm: 'sha256', value: hex(Buffer.from(payload, 'base64')) },
-      signatures: signatures.map(({ sig }) => ({ signature: sig, verifier })),
+      hashedRekordV002: {
+        data: { algorithm: DIGEST_NAMES[algorithm], digest: base64(digest) },
+        signature: {
+          content: base64(signature),
+          verifier: { keyDetails, x509Certificate: { rawBytes: base64(certificate) } },
+        },
+      },
     },
   });
 }
@@ -44,5 +79,3 @@ export function promiseInput(promise: {
     }),
   );
 }
-
-const hex = (bytes: string | Uint8Array) => createHash('sha256').update(bytes).digest('hex');

@@ -28,6 +28,17 @@ const SCTS_MAX = 8;
 
 export const logIdOf = (spki: Uint8Array) => createHash('sha256').update(spki).digest();
 
+/** RFC 8410: what stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo. */
+const ED25519_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+const NOTE_ED25519 = 1;
+
+/** Names a log by its key: SHA-256 of an ECDSA key; for Ed25519 the key id of C2SP signed-note, not truncated. */
+export function noteKeyId(hostname: string, spki: Uint8Array): Buffer {
+  if (!Buffer.from(spki.subarray(0, ED25519_PREFIX.length)).equals(ED25519_PREFIX)) return logIdOf(spki);
+  const key = spki.subarray(ED25519_PREFIX.length);
+  return createHash('sha256').update(`${hostname}\n`).update(Buffer.of(NOTE_ED25519)).update(key).digest();
+}
+
 export async function signSct(
   subject: SctSubject,
   at: number,

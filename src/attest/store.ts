@@ -3,8 +3,10 @@ import type { Digest } from '#base';
 import type { Db, Tx } from '#storage';
 
 interface EntryTable {
+  log: string;
   log_index: number;
-  attestation: string;
+  /** Hash of the leaf, hexadecimal. */
+  leaf: string;
   body: string;
   logged_at: number;
   fact: number;
@@ -23,7 +25,15 @@ interface BundleTable {
 
 export interface Tables {
   attest_trust: { fact: number; at: number; document: string };
-  attest_precertificate: { serial: string; san: string; issuer: string; logged_at: number; fact: number };
+  attest_precertificate: {
+    serial: string;
+    san: string;
+    issuer: string;
+    logged_at: number;
+    request: string;
+    fact: number;
+  };
+  attest_alert: { fact: number; at: number; document: string };
   attest_entry: EntryTable;
   attest_bundle: BundleTable;
   attest_subject: { bundle: string; position: number; digest: string; name: string };
@@ -32,20 +42,40 @@ export interface Tables {
 export type EntryRow = Selectable<EntryTable>;
 export type BundleTableRow = Selectable<BundleTable>;
 
-export const nextLogIndex = (tx: Tx) => countFrom(tx.as<Tables>());
+export const nextLogIndex = (tx: Tx, log: string) => countFrom(tx.as<Tables>(), log);
 /** As `nextLogIndex`, of committed state. */
-export const nextLogIndexOf = (db: Db) => countFrom(db.read<Tables>());
+export const nextLogIndexOf = (db: Db, log: string) => countFrom(db.read<Tables>(), log);
 
-async function countFrom(db: Kysely<Tables>): Promise<number> {
+async function countFrom(db: Kysely<Tables>, log: string): Promise<number> {
   const row = await db
     .selectFrom('attest_entry')
     .select((eb) => eb.fn.max('log_index').as('last'))
+    .where('log', '=', log)
     .executeTakeFirst();
   return row?.last == null ? 0 : row.last + 1;
 }
 
-export async function findEntry(db: Db, fact: number): Promise<EntryRow | undefined> {
-  return await db.read<Tables>().selectFrom('attest_entry').selectAll().where('fact', '=', fact).executeTakeFirst();
+export async function findEntry(db: Db, log: string, fact: number): Promise<EntryRow | undefined> {
+  return await db
+    .read<Tables>()
+    .selectFrom('attest_entry')
+    .selectAll()
+    .where('fact', '=', fact)
+    .where('log', '=', log)
+    .executeTakeFirst();
+}
+
+/** By the hash of the leaf, hexadecimal; of several the first. */
+export async function findLeaf(db: Db, log: string, leaf: string): Promise<EntryRow | undefined> {
+  return await db
+    .read<Tables>()
+    .selectFrom('attest_entry')
+    .selectAll()
+    .where('leaf', '=', leaf)
+    .where('log', '=', log)
+    .orderBy('log_index')
+    .limit(1)
+    .executeTakeFirst();
 }
 
 export async function newestEntry(db: Db): Promise<EntryRow | undefined> {
@@ -53,20 +83,34 @@ export async function newestEntry(db: Db): Promise<EntryRow | undefined> {
     .read<Tables>()
     .selectFrom('attest_entry')
     .selectAll()
-    .orderBy('log_index', 'desc')
+    .orderBy('fact', 'desc')
     .limit(1)
     .executeTakeFirst();
 }
 
-export async function listEntries(db: Db, from: number, count: number): Promise<EntryRow[]> {
+export async function listEntries(db: Db, log: string, from: number, count: number): Promise<EntryRow[]> {
   return await db
     .read<Tables>()
     .selectFrom('attest_entry')
     .selectAll()
+    .where('log', '=', log)
     .where('log_index', '>=', from)
     .where('log_index', '<', from + count)
     .orderBy('log_index')
     .execute();
+}
+
+export async function findPrecertificate(db: Db, serial: string) {
+  return await db
+    .read<Tables>()
+    .selectFrom('attest_precertificate')
+    .selectAll()
+    .where('serial', '=', serial)
+    .executeTakeFirst();
+}
+
+export async function listAlerts(db: Db, limit: number): Promise<{ fact: number; at: number; document: string }[]> {
+  return await db.read<Tables>().selectFrom('attest_alert').selectAll().orderBy('fact', 'desc').limit(limit).execute();
 }
 
 export async function findBundle(db: Db, bundle: Digest): Promise<BundleTableRow | undefined> {

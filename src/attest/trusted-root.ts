@@ -1,14 +1,14 @@
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { parseWith, Problem, toIso } from '#base';
-import { base64, Base64Bytes } from './bundle.ts';
+import { parseWith, Problem } from '#base';
+import { Base64Bytes } from './bundle.ts';
 import { type Certificate, importSpki, parseCertificate } from './certificate.ts';
-import { logIdOf } from './sct.ts';
+import { noteKeyId } from './sct.ts';
 
 /** Whom a verifier believes: `trusted_root.json` of Sigstore, media type version 0.1 (Go and Python refuse 0.2). */
 
 export const TRUSTED_ROOT_MEDIA_TYPE = 'application/vnd.dev.sigstore.trustedroot+json;version=0.1';
-const P256 = 'PKIX_ECDSA_P256_SHA_256';
+const LogKeyDetails = z.enum(['PKIX_ECDSA_P256_SHA_256', 'PKIX_ED25519']);
 
 const When = z.iso.datetime().transform((text) => Date.parse(text));
 const ValidFor = z.object({ start: When, end: When.optional() });
@@ -16,7 +16,7 @@ const ValidFor = z.object({ start: When, end: When.optional() });
 const LogInstance = z.object({
   baseUrl: z.url(),
   hashAlgorithm: z.literal('SHA2_256'),
-  publicKey: z.object({ rawBytes: Base64Bytes, keyDetails: z.literal(P256), validFor: ValidFor }),
+  publicKey: z.object({ rawBytes: Base64Bytes, keyDetails: LogKeyDetails, validFor: ValidFor }),
   logId: z.object({ keyId: Base64Bytes }),
 });
 
@@ -95,10 +95,14 @@ function parseText(given: Uint8Array | string): unknown {
 }
 
 function readLog(log: z.output<typeof LogInstance>): TrustedLog {
-  const { rawBytes, validFor } = log.publicKey;
-  if (!logIdOf(rawBytes).equals(log.logId.keyId))
+  const { rawBytes, keyDetails, validFor } = log.publicKey;
+  const { hostname } = new URL(log.baseUrl);
+  const publicKey = importSpki(rawBytes);
+  const isEdwards = publicKey.asymmetricKeyType === 'ed25519';
+  if (isEdwards !== (keyDetails === 'PKIX_ED25519')) throw invalidRoot(`the key of ${log.baseUrl} is of another kind`);
+  if (!noteKeyId(hostname, rawBytes).equals(log.logId.keyId))
     throw invalidRoot(`the id of the log ${log.baseUrl} is not that of its key`);
-  return { hostname: new URL(log.baseUrl).hostname, logId: log.logId.keyId, publicKey: importSpki(rawBytes), validFor };
+  return { hostname, logId: log.logId.keyId, publicKey, validFor };
 }
 
 function readAuthority(authority: z.output<typeof Authority>): TrustedAuthority {
@@ -113,42 +117,8 @@ export function isValidAt({ start, end }: Validity, at: number): boolean {
   return start <= at && (end === undefined || at <= end);
 }
 
-export interface TrustParts {
-  name: string;
-  publicUrl: string;
-  since: number;
-  /** Hostname of the signatures log; an identifier, it need not resolve. */
-  logHostname: string;
-  logKey: Buffer;
-  certificateLogKey: Buffer;
-  certificates: { root: Buffer; intermediate: Buffer; timestampRoot: Buffer; timestamp: Buffer };
-}
-
-export function renderTrustedRoot(parts: TrustParts): TrustedRootJson {
-  const validFor = { start: toIso(parts.since) };
-  const log = (baseUrl: string, key: Buffer) => ({
-    baseUrl,
-    hashAlgorithm: 'SHA2_256' as const,
-    publicKey: { rawBytes: base64(key), keyDetails: P256 as typeof P256, validFor },
-    logId: { keyId: base64(logIdOf(key)) },
-  });
-  const authority = (commonName: string, uri: string, chain: readonly Buffer[]) => ({
-    subject: { organization: parts.name, commonName },
-    uri,
-    certChain: { certificates: chain.map((certificate) => ({ rawBytes: base64(certificate) })) },
-    validFor,
-  });
-  const { root, intermediate, timestampRoot, timestamp } = parts.certificates;
-  return {
-    mediaType: TRUSTED_ROOT_MEDIA_TYPE,
-    tlogs: [log(`https://${parts.logHostname}`, parts.logKey)],
-    certificateAuthorities: [authority(`${parts.name} signing root`, parts.publicUrl, [intermediate, root])],
-    ctlogs: [log(`https://certificates.${parts.name}`, parts.certificateLogKey)],
-    timestampAuthorities: [
-      authority(`${parts.name} timestamp root`, `${parts.publicUrl}/api/v1/timestamp`, [timestamp, timestampRoot]),
-    ],
-  };
-}
+/** gh and Flux ask for a certificate timestamp when the root names a certificate log, and not otherwise. */
+export const withoutCertificateLogs = (root: TrustedRootJson): TrustedRootJson => ({ ...root, ctlogs: [] });
 
 /** Compact is one line with a newline, the only form gh reads; pretty is for people. */
 export function printTrustedRoot(root: TrustedRootJson, form: 'compact' | 'pretty' = 'compact'): string {

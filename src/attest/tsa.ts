@@ -7,12 +7,15 @@ import { oids } from './oid.ts';
 /** Writes RFC 3161 timestamps: proof that these bytes existed at that second. */
 
 export interface TimestampRequest {
-  /** SHA-256 of what is stamped. */
+  /** Digest of what is stamped; SHA-256 unless said. */
   imprint: Buffer;
+  algorithm?: 'sha256' | 'sha384' | 'sha512';
   /** Milliseconds; written in whole seconds. */
   now: number;
   /** Returned as it came, so that the asker knows the answer is fresh. */
-  nonce?: Buffer;
+  nonce?: Buffer | undefined;
+  /** RFC 3161 §2.4.1: an asker who has the signer's certificate may leave it out. */
+  withCertificate?: boolean;
 }
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest();
@@ -31,18 +34,18 @@ export async function signTimestamp(
     integer(3),
     setOf(sha256Algorithm),
     sequence(oid(oids.tstInfo), tlv(constructed(0), octetString(info))),
-    tlv(constructed(0), certificate),
+    ...(request.withCertificate === false ? [] : [tlv(constructed(0), certificate)]),
     setOf(signer1),
   );
   return sequence(sequence(integer(GRANTED)), sequence(oid(oids.signedData), tlv(constructed(0), signedData)));
 }
 
 /** RFC 3161 §2.4.2 TSTInfo. */
-function renderTstInfo({ imprint, now, nonce }: TimestampRequest): Buffer {
+function renderTstInfo({ imprint, algorithm = 'sha256', now, nonce }: TimestampRequest): Buffer {
   return sequence(
     integer(1),
     oid(oids.timestampPolicy),
-    sequence(sha256Algorithm, octetString(imprint)),
+    sequence(sequence(oid(oids[algorithm])), octetString(imprint)),
     integer(newSerial()),
     generalizedTime(now),
     ...(nonce ? [integer(nonce)] : []),

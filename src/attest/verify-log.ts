@@ -14,50 +14,127 @@ import {
 import { type Bundle, base64, type LogEntry } from './bundle.ts';
 import { toPem } from './certificate.ts';
 import { refuse } from './check.ts';
-import { ENTRY_KIND, ENTRY_VERSION, promiseInput } from './rekor.ts';
+import { preAuthEncoding } from './dsse.ts';
+import { promiseInput } from './rekor.ts';
 import { isValidAt, type TrustedLog } from './trusted-root.ts';
 
 const Hashed = z.strictObject({ algorithm: z.literal('sha256'), value: z.string().regex(/^[0-9a-f]{64}$/) });
-const Body = z.strictObject({
-  apiVersion: z.literal(ENTRY_VERSION),
-  kind: z.literal(ENTRY_KIND),
+
+const DsseBody = z.strictObject({
+  apiVersion: z.literal('0.0.1'),
+  kind: z.literal('dsse'),
   spec: z.strictObject({
     envelopeHash: Hashed,
     payloadHash: Hashed,
     signatures: z.tuple([z.strictObject({ signature: z.string(), verifier: z.string() })]),
   }),
 });
+
+const HashedBody = z.strictObject({
+  apiVersion: z.literal('0.0.1'),
+  kind: z.literal('hashedrekord'),
+  spec: z.strictObject({
+    data: z.strictObject({ hash: Hashed }),
+    signature: z.strictObject({ content: z.string(), publicKey: z.strictObject({ content: z.string() }) }),
+  }),
+});
+
+const HashedBody2 = z.strictObject({
+  apiVersion: z.literal('0.0.2'),
+  kind: z.literal('hashedrekord'),
+  spec: z.strictObject({
+    hashedRekordV002: z.strictObject({
+      data: z.strictObject({ algorithm: z.literal('SHA2_256'), digest: z.string() }),
+      signature: z.strictObject({
+        content: z.string(),
+        verifier: z.strictObject({
+          keyDetails: z.literal('PKIX_ECDSA_P256_SHA_256'),
+          x509Certificate: z.strictObject({ rawBytes: z.string() }),
+        }),
+      }),
+    }),
+  }),
+});
+
 const BODY_CHARS_MAX = 64 * 1024;
 
-/** The entry says the same as the bundle: this signature, over this payload, by this certificate. */
-export function verifyEntryBody({ verificationMaterial, dsseEnvelope }: Bundle, entry: LogEntry): void {
+/** The entry says the same as the bundle: this signature, over this content, by this certificate. */
+export function verifyEntryBody(bundle: Bundle, entry: LogEntry): void {
+  const { kind, version } = entry.kindVersion;
   const text = entry.canonicalizedBody.toString('utf8');
   const json = parseJson(text, BODY_CHARS_MAX);
-  const body = Body.safeParse(json);
-  if (!body.success || canonicalJson(json) !== text) {
-    refuse('attest.entry_malformed', 'a canonical dsse 0.0.1 entry', 'something else');
+  const spec = kind === 'dsse' ? readDsse(json) : version === '0.0.1' ? readHashed(json) : readHashed2(json);
+  if (!spec || canonicalJson(json) !== text) {
+    refuse('attest.entry_malformed', `a canonical ${kind} ${version} entry`, 'something else');
   }
-  const { payloadHash, signatures } = body.data.spec;
-  const payload = createHash('sha256').update(dsseEnvelope.payload).digest('hex');
-  if (payloadHash.value !== payload)
-    refuse('attest.entry_of_other', `payload ${payload}`, `payload ${payloadHash.value}`);
-  const signature = base64(dsseEnvelope.signatures[0]!.sig);
-  if (signatures[0].signature !== signature)
-    refuse('attest.entry_of_other', `signature ${signature}`, signatures[0].signature);
-  const pem = toPem(verificationMaterial.certificate.rawBytes);
-  if (Buffer.from(signatures[0].verifier, 'base64').toString('latin1') !== pem) {
+  const signed = kind === 'dsse' ? payloadDigest(bundle) : signedDigest(bundle);
+  if (!signed.equals(spec.digest)) {
+    refuse('attest.entry_of_other', `digest ${signed.toString('hex')}`, `digest ${spec.digest.toString('hex')}`);
+  }
+  const signature = base64(signatureOf(bundle));
+  if (spec.signature !== signature) refuse('attest.entry_of_other', `signature ${signature}`, spec.signature);
+  const certificate = bundle.verificationMaterial.certificate.rawBytes;
+  const expected = version === '0.0.2' ? base64(certificate) : base64(Buffer.from(toPem(certificate), 'latin1'));
+  if (spec.certificate !== expected) {
     refuse('attest.entry_of_other', 'the certificate of the bundle', 'another certificate');
   }
 }
 
-/** The trusted log the entry says it is in, as trusted when it was taken in. */
-export function findLog(entry: LogEntry, logs: readonly TrustedLog[]): TrustedLog {
-  const at = entry.integratedTime * 1000;
-  const log = logs.find(({ logId, validFor }) => logId.equals(entry.logId.keyId) && isValidAt(validFor, at));
-  if (log) return log;
+interface SpokenFor {
+  digest: Buffer;
+  signature: string;
+  certificate: string;
+}
+
+function readDsse(json: unknown): SpokenFor | undefined {
+  const { data } = DsseBody.safeParse(json);
+  if (!data) return undefined;
+  const [{ signature, verifier }] = data.spec.signatures;
+  return { digest: Buffer.from(data.spec.payloadHash.value, 'hex'), signature, certificate: verifier };
+}
+
+function readHashed(json: unknown): SpokenFor | undefined {
+  const { data } = HashedBody.safeParse(json);
+  if (!data) return undefined;
+  const { data: signed, signature } = data.spec;
+  const digest = Buffer.from(signed.hash.value, 'hex');
+  return { digest, signature: signature.content, certificate: signature.publicKey.content };
+}
+
+function readHashed2(json: unknown): SpokenFor | undefined {
+  const { data } = HashedBody2.safeParse(json);
+  if (!data) return undefined;
+  const { data: signed, signature } = data.spec.hashedRekordV002;
+  const digest = Buffer.from(signed.digest, 'base64');
+  return { digest, signature: signature.content, certificate: signature.verifier.x509Certificate.rawBytes };
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest();
+
+function payloadDigest({ dsseEnvelope }: Bundle): Buffer {
+  if (!dsseEnvelope) refuse('attest.entry_of_other', 'an entry for the signature of a message', 'one for an envelope');
+  return sha256(dsseEnvelope.payload);
+}
+
+/** What the signature is over: the envelope's encoding, or the message whose digest the bundle gives. */
+export function signedDigest({ dsseEnvelope, messageSignature }: Bundle): Buffer {
+  if (dsseEnvelope) return sha256(preAuthEncoding(dsseEnvelope.payloadType, dsseEnvelope.payload));
+  return messageSignature!.messageDigest.digest;
+}
+
+export function signatureOf({ dsseEnvelope, messageSignature }: Bundle): Buffer {
+  return dsseEnvelope ? dsseEnvelope.signatures[0]!.sig : messageSignature!.signature;
+}
+
+/** The trusted log the entry says it is in, as trusted at all these times. */
+export function findLog(entry: LogEntry, logs: readonly TrustedLog[], times: readonly number[]): TrustedLog {
+  const log = logs.find(
+    ({ logId, validFor }) => logId.equals(entry.logId.keyId) && times.every((at) => isValidAt(validFor, at)),
+  );
+  if (log && times.length > 0) return log;
   return refuse(
     'attest.log_untrusted',
-    `a log of the trusted root, trusted at ${toIso(at)}`,
+    `a log of the trusted root, trusted at ${times.map(toIso).join(', ') || 'a trusted time'}`,
     entry.logId.keyId.toString('hex'),
     'Check that the trusted root is that of the server that signed.',
   );
@@ -109,6 +186,11 @@ export function verifyEntryInclusion(entry: LogEntry): void {
 /** The log's own promise when it took the entry in; makes the entry's time a trusted time. In milliseconds. */
 export function verifyPromise(entry: LogEntry, log: TrustedLog): number {
   const { canonicalizedBody: body, integratedTime, logIndex, logId, inclusionPromise } = entry;
+  // The key says which algorithm; a promise by another kind of key than Rekor v1's is none (sigstore-go agrees).
+  const isP256 = log.publicKey.asymmetricKeyDetails?.namedCurve === 'prime256v1';
+  if (typeof integratedTime !== 'number' || !inclusionPromise || !isP256) {
+    refuse('attest.promise_invalid', 'the signature of the log', 'none');
+  }
   const input = promiseInput({ body, integratedTime, logId: logId.keyId, logIndex });
   if (!verify('sha256', input, log.publicKey, inclusionPromise.signedEntryTimestamp)) {
     refuse('attest.promise_invalid', 'the signature of the log', 'another');

@@ -1,4 +1,3 @@
-import { verify } from 'node:crypto';
 import { bundleFromJSON } from '@sigstore/bundle';
 import { TrustedRoot as SigstoreTrustedRoot } from '@sigstore/protobuf-specs';
 import { toSignedEntity, toTrustMaterial, Verifier } from '@sigstore/verify';
@@ -6,8 +5,8 @@ import { type Check, type Digest, hexOf, toIso, type Verdict, verdictOf } from '
 import { type Bundle, parseBundle } from './bundle.ts';
 import { type Certificate, identityExtensions, parseCertificate } from './certificate.ts';
 import { check, type Finding, refuse, skipped } from './check.ts';
-import { preAuthEncoding } from './dsse.ts';
 import type { FulcioExtension } from './oid.ts';
+import { verifyDigest } from './prehash.ts';
 import { parseStatement, type Statement } from './statement.ts';
 import { parseTrustedRoot, type TrustedAuthority, type TrustedLog, type TrustedRoot } from './trusted-root.ts';
 import {
@@ -18,15 +17,27 @@ import {
   verifyScts,
   verifyValidity,
 } from './verify-certificate.ts';
-import { findLog, verifyCheckpoint, verifyEntryBody, verifyEntryInclusion, verifyPromise } from './verify-log.ts';
+import {
+  findLog,
+  signatureOf,
+  signedDigest,
+  verifyCheckpoint,
+  verifyEntryBody,
+  verifyEntryInclusion,
+  verifyPromise,
+} from './verify-log.ts';
 import { verifyTimestamp } from './verify-timestamp.ts';
 
 export interface VerifyRequest {
   /** Untrusted: JSON text, bytes, or a parsed value. */
   bundle: unknown;
   trustedRoot: unknown;
-  /** Must be among the statement's subjects. */
+  /** Must be among the statement's subjects, or be what was signed. */
   artifact?: Digest;
+  /** `message` also takes a bundle that signs bytes and claims nothing about them; it needs `artifact`. */
+  accept?: 'statement' | 'message';
+  /** The artifact itself. For the signature of a message, sigstore-js is asked as well when it is given. */
+  artifactBytes?: Uint8Array;
   /** Compared letter by letter: no patterns, no prefixes. */
   expect: {
     issuer: string;
@@ -42,7 +53,10 @@ export interface BundleVerdict extends Verdict {
   statement?: Statement;
   /** Who claims it. Only when the verdict is yes. */
   signer?: { san: string; issuer: string; extensions: Partial<Record<FulcioExtension, string>> };
-  /** Number of the entry in the signatures log, and when the log took it in. Only when the verdict is yes. */
+  /**
+   * Number of the entry in its log, and when the log took it in: by its own promise (Rekor v1), or else the timestamp's time.
+   * Only when the verdict is yes.
+   */
   entry?: { logIndex: number; integratedAt: number };
   /** The earliest trusted time of the signature. Only when the verdict is yes. */
   signedAt?: number;
@@ -62,8 +76,7 @@ export function verifyBundle(request: VerifyRequest): BundleVerdict {
   const validity = checkValidity(certificate.leaf.value, certificate.chain.value, times);
   const signature = checkSignature(bundle.value.bundle, certificate.leaf.value);
   const signer = checkSigner(certificate.leaf.value, request.expect);
-  const statement = checkStatement(bundle.value.bundle, request);
-  const sigstore = checkWithSigstore(bundle.value.json, root.value.json, request.expect);
+  const content = checkContent(bundle.value.bundle, request);
 
   const verdict = verdictOf([
     bundle.check,
@@ -73,17 +86,19 @@ export function verifyBundle(request: VerifyRequest): BundleVerdict {
     validity,
     signature,
     ...signer.checks,
-    ...statement.checks,
-    sigstore,
+    ...content.checks,
+    ...checkWithSigstore(bundle.value, root.value.json, request),
   ]);
-  if (!verdict.ok || !statement.value || !signer.value) return verdict;
-  const [entry] = bundle.value.bundle.verificationMaterial.tlogEntries;
+  if (!verdict.ok || !signer.value) return verdict;
+  const signedAt = Math.min(...times.trusted);
+  const { logIndex, integratedTime } = bundle.value.bundle.verificationMaterial.tlogEntries[0]!;
+  const promised = typeof integratedTime === 'number' ? integratedTime * 1000 : undefined;
   return {
     ...verdict,
-    statement: statement.value,
+    ...(content.statement ? { statement: content.statement } : {}),
     signer: signer.value,
-    signedAt: Math.min(...times.trusted),
-    ...(entry ? { entry: { logIndex: entry.logIndex, integratedAt: entry.integratedTime * 1000 } } : {}),
+    signedAt,
+    entry: { logIndex, integratedAt: promised ?? signedAt },
   };
 }
 
@@ -108,10 +123,10 @@ function checkCertificate({ verificationMaterial }: Bundle, root: TrustedRoot) {
   return { leaf, chain, checks: [leaf.check, chain.check, purpose.check, sct.check] };
 }
 
-/** What vouches for the time of the signature: the timestamp authority and the signatures log. */
+/** What vouches for the time of the signature: the timestamp authority and, in the form of Rekor v1, the log. */
 function checkTimes(bundle: Bundle, root: TrustedRoot): { checks: Check[]; trusted: number[] } {
   const { tlogEntries, timestampVerificationData } = bundle.verificationMaterial;
-  const signature = bundle.dsseEnvelope.signatures[0]!.sig;
+  const signature = signatureOf(bundle);
   const stamps = check('timestamp', () => {
     const times = timestampVerificationData.rfc3161Timestamps.map(({ signedTimestamp }) =>
       verifyTimestamp(signedTimestamp, signature, root.timestampAuthorities),
@@ -119,8 +134,12 @@ function checkTimes(bundle: Bundle, root: TrustedRoot): { checks: Check[]; trust
     return { value: times, detail: `signed before ${times.map(toIso).join(', ')}` };
   });
   const entry = tlogEntries[0]!;
+  const promises = entry.kindVersion.version === '0.0.1';
+  const promisedAt = typeof entry.integratedTime === 'number' ? [entry.integratedTime * 1000] : [];
   const body = check('log entry', () => ({ value: verifyEntryBody(bundle, entry) ?? true }));
-  const log = check<TrustedLog>('log', () => ({ value: findLog(entry, root.logs) }));
+  const log = check<TrustedLog>('log', () => ({
+    value: findLog(entry, root.logs, promises ? promisedAt : (stamps.value ?? [])),
+  }));
   const checkpoint = after(log, 'log checkpoint', (found) => {
     const { size } = verifyCheckpoint(entry, found);
     return { value: size, detail: `${found.hostname}, ${size} entries` };
@@ -133,9 +152,10 @@ function checkTimes(bundle: Bundle, root: TrustedRoot): { checks: Check[]; trust
     const at = verifyPromise(entry, found);
     return { value: at, detail: `taken in at ${toIso(at)}` };
   });
+  const made = [stamps.check, body.check, log.check, inclusion.check, checkpoint.check];
   return {
-    checks: [stamps.check, body.check, log.check, inclusion.check, checkpoint.check, promise.check],
-    trusted: [...(stamps.value ?? []), ...(promise.value === undefined ? [] : [promise.value])],
+    checks: promises ? [...made, promise.check] : made,
+    trusted: [...(stamps.value ?? []), ...(promises && promise.value !== undefined ? [promise.value] : [])],
   };
 }
 
@@ -153,22 +173,19 @@ function checkValidity(
   }).check;
 }
 
-function checkSignature({ dsseEnvelope }: Bundle, leaf: Certificate | undefined): Check {
+function checkSignature(bundle: Bundle, leaf: Certificate | undefined): Check {
   const name = 'signature';
   if (!leaf) return skipped(name, 'the certificate cannot be read').check;
   return check(name, () => {
-    const signed = preAuthEncoding(dsseEnvelope.payloadType, dsseEnvelope.payload);
     const { namedCurve } = leaf.publicKey.asymmetricKeyDetails ?? {};
     if (namedCurve !== 'prime256v1')
       refuse('attest.signature_invalid', 'an ECDSA P-256 key', namedCurve ?? 'another kind of key');
-    if (!verify('sha256', signed, leaf.publicKey, dsseEnvelope.signatures[0]!.sig)) {
-      refuse(
-        'attest.signature_invalid',
-        'a signature of the certified key over this statement',
-        'another signature or statement',
-      );
+    const what = bundle.dsseEnvelope ? 'statement' : 'artifact';
+    if (!verifyDigest(leaf.publicKey, 'sha256', signedDigest(bundle), signatureOf(bundle))) {
+      const expected = `a signature of the certified key over this ${what}`;
+      refuse('attest.signature_invalid', expected, `another signature or ${what}`);
     }
-    return { value: true, detail: 'ECDSA P-256 over the statement' };
+    return { value: true, detail: `ECDSA P-256 over the ${what}` };
   }).check;
 }
 
@@ -204,9 +221,30 @@ function checkSigner(leaf: Certificate | undefined, expect: VerifyRequest['expec
   return { checks: [san.check, extensions.check], value };
 }
 
+/** What the signature is about: a statement about the artifact, or the artifact's own bytes. */
+function checkContent(bundle: Bundle, request: VerifyRequest): { checks: Check[]; statement?: Statement | undefined } {
+  const { messageSignature } = bundle;
+  if (!messageSignature) {
+    const { checks, value } = checkStatement(bundle, request);
+    return { checks, statement: value };
+  }
+  const { artifact, accept = 'statement', expect } = request;
+  const subject = check('subject', () => {
+    if (accept !== 'message' || expect.predicateType !== undefined) {
+      refuse('attest.statement_missing', 'a statement', 'the signature of a message, which claims nothing');
+    }
+    const found = messageSignature.messageDigest.digest.toString('hex');
+    if (artifact === undefined || hexOf(artifact) !== found) {
+      refuse('attest.subject_wrong', artifact ?? 'an artifact', `sha256:${found}`, 'This signs another artifact.');
+    }
+    return { value: true, detail: artifact };
+  });
+  return { checks: [subject.check] };
+}
+
 function checkStatement({ dsseEnvelope }: Bundle, { artifact, expect }: VerifyRequest) {
   const statement = check('statement', () => ({
-    value: parseStatement(dsseEnvelope.payload),
+    value: parseStatement(dsseEnvelope!.payload),
     detail: 'in-toto Statement v1',
   }));
   const checks = [statement.check];
@@ -238,11 +276,21 @@ const namesOf = ({ san, sanOneOf = [] }: VerifyRequest['expect']) => [...(san ==
 const listed = (names: readonly string[]) =>
   names.map((name) => name || '(an empty name)').join(' or ') || 'a name, but none was asked for';
 
-/** The last word: another implementation, at its defaults (one log entry, one certificate timestamp, one timestamp). */
-function checkWithSigstore(bundle: unknown, trustedRoot: unknown, expect: VerifyRequest['expect']): Check {
-  return check('sigstore-js agrees', () => {
+/**
+ * The last word: another implementation, at its defaults (one log entry, one certificate timestamp, one timestamp). It hashes a
+ * message itself, so without the message's bytes it is not asked; every check of ours has then been made all the same.
+ */
+function checkWithSigstore(
+  { bundle, json }: { bundle: Bundle; json: unknown },
+  trustedRoot: unknown,
+  { expect, artifactBytes }: VerifyRequest,
+): Check[] {
+  if (bundle.messageSignature && artifactBytes === undefined) return [];
+  const made = check('sigstore-js agrees', () => {
     const material = toTrustMaterial(SigstoreTrustedRoot.fromJSON(trustedRoot));
-    const { identity } = new Verifier(material).verify(toSignedEntity(bundleFromJSON(bundle)));
+    const read = bundleFromJSON(json);
+    const entity = bundle.messageSignature ? toSignedEntity(read, Buffer.from(artifactBytes!)) : toSignedEntity(read);
+    const { identity } = new Verifier(material).verify(entity);
     // Its own policy treats names as regular expressions, so names are compared here.
     const { subjectAlternativeName: san, extensions } = identity ?? {};
     const names = namesOf(expect);
@@ -250,7 +298,8 @@ function checkWithSigstore(bundle: unknown, trustedRoot: unknown, expect: Verify
     if (extensions?.issuer !== expect.issuer)
       refuse('attest.issuer_wrong', listed([expect.issuer]), extensions?.issuer ?? 'none');
     return { value: true, detail: '@sigstore/verify at its defaults' };
-  }).check;
+  });
+  return [made.check];
 }
 
 /** A check that needs what another one found. */
