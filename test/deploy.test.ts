@@ -234,6 +234,7 @@ test('a newer version replaces the older one; choosing the older one again rolls
       await site.deployments.requestDeploy(site.dev, order);
       await eventually(async () => versions().length === 3);
       assert.deepEqual(versions(), [first.digest, second.digest, first.digest]);
+      await eventually(async () => (await listed(site, 'stopped')).length === 2);
       await eventually(async () => (await listed(site, 'running')).length === 1);
       assert.deepEqual(
         (await listed(site, 'stopped')).map(({ stopReason }) => stopReason),

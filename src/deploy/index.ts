@@ -4,7 +4,8 @@
  * bytes it verified and no others; what changes afterwards is on record within seconds; reports come from the target's own
  * agent, about artifacts that were promoted to its environment.
  */
-export { type AgentEvent, type AgentOptions, type Program, runAgent } from './agent/agent.ts';
+export { runAgent } from './agent/agent.ts';
+export { type AgentEvent, type AgentOptions, type Program } from './agent/options.ts';
 export { type AgentApi } from './agent/port.ts';
 export { type Plan, type PlanItem, type Report } from './agent/protocol.ts';
 export { type Pins, verifyDeployable } from './agent/verify.ts';

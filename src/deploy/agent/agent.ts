@@ -1,54 +1,35 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Check, type Digest, failed, faultPoint, firstRefusal, newId, Problem } from '#base';
+import { type Check, type Digest, faultPoint, newId, type Problem } from '#base';
 import { ensureDirectory } from '#storage';
-import type { AgentApi } from './port.ts';
+import type { Agent, AgentOptions, Program } from './options.ts';
 import { openPlaces, placeFile, type Places, switchLink } from './place.ts';
 import { type Exit, findOrphans, isAlive, logPath, type ProcessMark, startProgram, stopProgram } from './process.ts';
-import type { PlanItem, Report } from './protocol.ts';
-import { openState, type Running, type StateFile } from './state.ts';
-import { type Pins, verifyDeployable } from './verify.ts';
-import { inspect, type Stamps } from './watch.ts';
-
-export interface Program {
-  args?: readonly string[];
-  environment?: Readonly<Record<string, string>>;
-}
-
-export interface AgentOptions {
-  api: AgentApi;
-  pins: Pins;
-  /** Everything the agent writes lies here. */
-  directory: string;
-  /** Artifacts to start, by name. */
-  programs: Readonly<Record<string, Program>>;
-  /** Artifacts to place without starting them, by name. */
-  files?: readonly string[];
-  onDrift?: 'report' | 'stop';
-  planMs?: number;
-  /** At most a second: drift is to be known within seconds. */
-  watchMs?: number;
-  signal: AbortSignal;
-  /** A drill switches one off to show what it is for: then whatever the plan names is run, or whatever bytes came or lie there. */
-  controls?: { verify?: boolean; hash?: boolean };
-  onEvent?: (event: AgentEvent) => void;
-}
-
-export type AgentEvent =
-  | { kind: 'deployed'; name: string; version: string; digest: string; path: string; pid: number | null }
-  | { kind: 'refused'; name: string; check: Check }
-  | { kind: 'drifted'; name: string; drift: string; path: string; expected: string; found: string }
-  | { kind: 'stopped'; name: string; reason: string; detail: string }
-  | { kind: 'trouble'; problem: Problem };
+import type { PlanItem } from './protocol.ts';
+import {
+  asProblem,
+  checkFrom,
+  deliver,
+  isTransient,
+  Refusal,
+  refuse,
+  reportStopped,
+  send,
+  shortened,
+  tell,
+} from './report.ts';
+import { openState, type Running } from './state.ts';
+import { verifyDeployable } from './verify.ts';
+import { inspect } from './watch.ts';
 
 const PLAN_MS = 1000;
 const WATCH_MS = 500;
 const RETRY_MS = 10_000;
-const CHECK_TEXT_MAX = 2000;
 
 /**
  * Runs until the signal aborts. One loop brings the host to what the plan says, one looks again and again whether what was
- * verified is still what is there, one tells the server. Killed at any moment, the next start goes on from the state file and from what really runs.
+ * verified is still what is there, one tells the server. Killed at any moment, the next start goes on from the state file and
+ * from what really runs.
  */
 export async function runAgent(options: AgentOptions): Promise<void> {
   const { directory, signal } = options;
@@ -71,18 +52,6 @@ export async function runAgent(options: AgentOptions): Promise<void> {
     repeat(options.watchMs ?? WATCH_MS, signal, () => deliver(agent)),
   ]);
   await stopAll(agent);
-}
-
-interface Agent {
-  options: AgentOptions;
-  places: Places;
-  file: StateFile;
-  stamps: Stamps;
-  retryAt: Map<string, number>;
-  /** How programs of this life of the agent ended, by deployment. */
-  exits: Map<string, Exit>;
-  /** Deployments that are being stopped: their end is no surprise. */
-  stopping: Set<string>;
 }
 
 /** What goes wrong in one round is told and tried again in the next; only our own mistakes end the agent. */
@@ -143,14 +112,6 @@ async function bring(agent: Agent, item: PlanItem): Promise<void> {
     const problem = asProblem(error);
     if (isTransient(problem)) tell(agent, { kind: 'trouble', problem });
     else await refuse(agent, item, error instanceof Refusal ? error.checks : [checkFrom(problem)]);
-  }
-}
-
-class Refusal extends Error {
-  readonly checks: readonly Check[];
-  constructor(checks: readonly Check[]) {
-    super('refused');
-    this.checks = checks;
   }
 }
 
@@ -228,19 +189,6 @@ async function replace(agent: Agent, name: string, running: Running): Promise<vo
   await agent.file.save();
 }
 
-async function refuse(agent: Agent, item: PlanItem, checks: readonly Check[]): Promise<void> {
-  const { file } = agent;
-  const check = firstRefusal({ ok: false, checks }) ?? checks[0]!;
-  const mark = `${item.order}:${item.digest}:${check.code ?? check.name}`;
-  tell(agent, { kind: 'refused', name: item.name, check });
-  if (file.state.refused[item.name] === mark) return;
-  file.state.refused[item.name] = mark;
-  const { promotion, digest, name, version } = item;
-  const report = { report: newId('rpt'), seenAt: Date.now(), promotion, digest, name, version };
-  send(agent, { kind: 'refused', ...report, checks: checks.map(shortened) });
-  await file.save();
-}
-
 /** One look at everything that runs, then whatever there is to say is said. */
 async function look(agent: Agent): Promise<void> {
   const { file, places, options } = agent;
@@ -285,50 +233,6 @@ const describeExit = (exit: Exit | undefined) => {
   return exit.signal === null ? `exit status ${exit.code}` : `signal ${exit.signal}`;
 };
 
-function reportStopped(
-  agent: Agent,
-  name: string,
-  running: Running,
-  reason: Extract<Report, { kind: 'stopped' }>['reason'],
-  detail: string,
-): void {
-  running.ended = true;
-  const { deployment, item } = running;
-  tell(agent, { kind: 'stopped', name, reason, detail });
-  send(agent, {
-    kind: 'stopped',
-    report: newId('rpt'),
-    seenAt: Date.now(),
-    deployment,
-    digest: item.digest,
-    reason,
-    detail: detail.slice(0, CHECK_TEXT_MAX),
-  });
-}
-
-function send({ file }: Agent, report: Report): void {
-  file.state.outbox.push(report);
-}
-
-/** In order. What the server will never take is told and dropped; what it cannot take now waits, on the disk. */
-async function deliver(agent: Agent): Promise<void> {
-  const { outbox } = agent.file.state;
-  // What the server knows the agent must still know after a kill.
-  if (outbox.length > 0) await agent.file.save();
-  for (let report = outbox[0]; report; report = outbox[0]) {
-    try {
-      await agent.options.api.report(report);
-    } catch (error) {
-      const problem = asProblem(error);
-      const done = problem.code === 'deploy.report_repeated';
-      if (!done) tell(agent, { kind: 'trouble', problem });
-      if (!done && isTransient(problem)) return;
-    }
-    outbox.shift();
-    await agent.file.save();
-  }
-}
-
 /** The agent is asked to end: so are its programs. */
 async function stopAll(agent: Agent): Promise<void> {
   for (const [name, running] of Object.entries(agent.file.state.running)) {
@@ -339,43 +243,3 @@ async function stopAll(agent: Agent): Promise<void> {
   await agent.file.save();
   await deliver(agent);
 }
-
-function tell({ options }: Agent, event: AgentEvent): void {
-  options.onEvent?.(event);
-}
-
-/** May the same question have another answer later, without anybody having done anything about it? */
-function isTransient({ kind, code }: Problem): boolean {
-  if (code === 'storage.object_damaged') return false;
-  return kind === 'unavailable' || kind === 'limited' || kind === 'unauthenticated';
-}
-
-function asProblem(error: unknown): Problem {
-  if (Problem.is(error)) return error;
-  if (error instanceof Refusal) {
-    return new Problem({ code: 'deploy.refused', kind: 'rejected', message: 'The evidence does not hold.', hint: '' });
-  }
-  return new Problem({
-    code: 'deploy.host_failed',
-    kind: 'unavailable',
-    message: `The host refused something the agent needs: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}.`,
-    hint: 'Look at space and permissions of the agent’s directory.',
-    cause: error,
-  });
-}
-
-const checkFrom = ({ code, message, details }: Problem): Check =>
-  failed('bytes are the promised ones', {
-    code,
-    ...(typeof details?.['expected'] === 'string' ? { expected: details['expected'] } : {}),
-    found: typeof details?.['found'] === 'string' ? details['found'] : message,
-  });
-
-const shortened = (check: Check): Check => {
-  const short = { ...check };
-  for (const key of ['expected', 'found', 'detail'] as const) {
-    const text = short[key];
-    if (text !== undefined) short[key] = text.slice(0, CHECK_TEXT_MAX);
-  }
-  return short;
-};

@@ -9,7 +9,7 @@ import { findOrphans, isAlive, startProgram, stopProgram } from './process.ts';
 import { openState } from './state.ts';
 
 const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;
-const good = Buffer.from('#!/bin/sh\nsleep 600\n');
+const good = Buffer.from(`#!/bin/sh\nsleep 600\n`);
 const item = { digest: digestOf(good), size: good.length, file: 'program' };
 const sends = (bytes: Uint8Array) => async () =>
   (async function* () {
