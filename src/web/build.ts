@@ -77,7 +77,7 @@ export function registerBuild(site: Site, { identity, build }: BuildDeps): void 
 
 /** A state without its reason helps nobody: what it waits for, or what went wrong first. */
 function renderReasons(run: Run): SafeHtml {
-  const reasons = run.jobs.filter((job) => job.reason !== null);
+  const reasons = run.jobs.filter((job) => job.reason !== null && job.reason !== '');
   if (reasons.length > 0) return html`${reasons.map((job) => html`<p dir="auto">${job.name}: ${job.reason}</p>`)}`;
   const failed = run.jobs.flatMap((job) =>
     job.steps.filter((step) => step.outcome === 'failure').map((step) => ({ job, step })),

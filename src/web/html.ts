@@ -75,5 +75,10 @@ function checkPlaces(literals: TemplateStringsArray): void {
 
 /** A path of this site: every value is one segment, so that none of them can lead elsewhere. */
 export function path(literals: TemplateStringsArray, ...segments: readonly (string | number)[]): string {
-  return literals.reduce((text, literal, at) => text + encodeURIComponent(segments[at - 1] ?? '') + literal);
+  return literals.reduce((text, literal, at) => text + encodeSegment(segments[at - 1] ?? '') + literal);
+}
+
+/** Colon and at sign mean nothing in the middle of a path, and digests and names read better with them. */
+function encodeSegment(segment: string | number): string {
+  return encodeURIComponent(segment).replaceAll('%3A', ':').replaceAll('%40', '@');
 }

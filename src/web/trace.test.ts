@@ -13,7 +13,7 @@ const hop = fc.record({
 test('the picture has every hop once, and only a hop that holds is shown as good', () => {
   fc.assert(
     fc.property(fc.uniqueArray(hop, { selector: (one) => one.kind, maxLength: 9 }), (drawn) => {
-      const hops = drawn.map((one) => ({ ...one, id: '', title: '', at: null, facts: [], links: {} }) as Hop);
+      const hops = drawn.map((one): Hop => ({ ...one, id: '', title: '', at: null, facts: [], links: {} }));
       fc.pre(hops.some((one) => one.kind === 'publication'));
       const nodes = spineOf(hops).flatMap((step) => [step, ...step.inputs, ...step.outputs]);
       assert.equal(nodes.length, hops.length);

@@ -139,7 +139,7 @@ function renderChain({ hops, broken }: Trace): SafeHtml {
 function renderHop(hop: Hop, open: boolean): SafeHtml {
   const state = stateOf(hop);
   const word = hop.ok ? 'verified' : state === 'no' ? 'broken' : 'cannot tell';
-  const checks = html`<summary>${hop.checks.length} checks</summary>
+  const checks = html`<summary>${hop.checks.length === 1 ? '1 check' : `${hop.checks.length} checks`}</summary>
     ${renderChecks(hop.checks)}`;
   return html`<h3>${TITLES[hop.kind]} ${renderBadge(word, state)}</h3>
     <p dir="auto">${hop.title}</p>
