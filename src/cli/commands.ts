@@ -1,6 +1,7 @@
 import type { Command } from './command.ts';
 import { evidenceCommands } from './table-evidence.ts';
 import { flowCommands } from './table-flow.ts';
+import { ledgerCommands } from './table-ledger.ts';
 import { machineCommands } from './table-machines.ts';
 import { peopleCommands } from './table-people.ts';
 import { platformCommands } from './table-platform.ts';
@@ -13,5 +14,6 @@ export const commands: readonly Command[] = [
   ...flowCommands,
   ...workCommands,
   ...evidenceCommands,
+  ...ledgerCommands,
   ...machineCommands,
 ];

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { parseJson, parseWith, Problem } from '#base';
 import {
+  compareCheckpoint,
   hashBase64,
   hashFromBase64,
   openCheckpoint,
   parseVkey,
+  renderForkFile,
   showConsistency,
   showLedger,
   type SignedCheckpoint,
@@ -37,7 +39,8 @@ export interface CheckpointMemory {
   /**
    * Asks the server for its newest checkpoint and takes it only if it continues what was seen before; then remembers it.
    * `Problem client.ledger_key_changed`, `client.ledger_rolled_back` or `client.ledger_forked`, with both checkpoints in its
-   * details: they are signed, so together they are evidence.
+   * details: they are signed, so together they are evidence. It is also kept as a file that `waybill ledger check` reads, and
+   * handed to the server, which then takes nothing in any more; what was remembered stays remembered.
    */
   advance(client: Client): Promise<LedgerView>;
 }
@@ -54,7 +57,13 @@ export function openCheckpointMemory(file: string): CheckpointMemory {
       const verifier = parseVkey(vkey);
       const checkpoint = openCheckpoint(status.checkpoint, verifier.name, [verifier]);
       const remembered = before ? openCheckpoint(before.note, verifier.name, [verifier]) : undefined;
-      if (remembered) await requireContinuation(client, remembered, checkpoint);
+      if (remembered) {
+        try {
+          await requireContinuation(client, remembered, checkpoint);
+        } catch (error) {
+          throw await withEvidence(error, { client, file, vkey, old: remembered, now: checkpoint });
+        }
+      }
       await writeSeen(file, { ...all, [client.origin]: { vkey, note: checkpoint.note } });
       return { checkpoint, vkey, consistentSince: remembered?.size };
     },
@@ -95,6 +104,35 @@ async function writeSeen(file: string, seen: Record<string, Seen>): Promise<void
     await rm(draft, { force: true });
     throw error;
   }
+}
+
+const FORK_KINDS: Readonly<Record<string, 'rollback' | 'split_view' | 'inconsistent'>> = {
+  'client.ledger_rolled_back': 'rollback',
+  'client.ledger_forked': 'inconsistent',
+};
+
+/** A contradiction becomes a file beside the memory; its path is added to the details. Anything else stays as it is. */
+async function withEvidence(
+  error: unknown,
+  seen: { client: Client; file: string; vkey: string; old: SignedCheckpoint; now: SignedCheckpoint },
+): Promise<unknown> {
+  const fork = Problem.is(error) ? FORK_KINDS[error.code] : undefined;
+  if (!Problem.is(error) || fork === undefined) return error;
+  const { client, file, vkey, old, now } = seen;
+  const text = renderForkFile({
+    fork: old.size === now.size ? 'split_view' : fork,
+    origin: old.origin,
+    vkey,
+    first: old.note,
+    second: now.note,
+    noticedBy: 'client',
+  });
+  const evidenceFile = join(dirname(file), `fork-${old.size}-${now.size}.json`);
+  await writeFile(evidenceFile, text, { mode: 0o600, flush: true });
+  // A server that was restored from an old backup by mistake learns of it here. One that lies may ignore it.
+  await client.call(compareCheckpoint, { body: { note: old.note } }).catch(() => undefined);
+  const { code, kind, message, hint, details } = error;
+  return new Problem({ code, kind, message, hint, details: { ...details, evidenceFile }, cause: error });
 }
 
 const KEEP_EVIDENCE =

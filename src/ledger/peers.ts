@@ -49,7 +49,7 @@ export async function recordPeer(
 async function logDrafts(db: Db, actor: Actor, vkey: string, ownVkey: string): Promise<Draft[]> {
   const log = parseVkey(vkey);
   if (log.algorithm !== 'ed25519') throw peerInvalid('its log key is not an Ed25519 key of a log');
-  if (log.vkey === ownVkey) throw peerInvalid('it is this very server');
+  if (log.name === parseVkey(ownVkey).name) throw peerInvalid('it is this very server, or one with its name');
   const known = await findTrustedLog(db, log.name);
   if (known && known.vkey !== log.vkey) throw peerInvalid(`another key is known for ${log.name}`);
   if (known) return [];
