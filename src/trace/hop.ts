@@ -139,3 +139,13 @@ export function digestCheck(name: string, expected: Digest | string, found: stri
   if (expected === found) return passed(name, found);
   return failed(name, { code: 'trace.file_drifted', expected, found, fix: 'What runs is not what was verified.' });
 }
+
+export function bundleVerdict(name: string, verdict: { ok: boolean; checks: readonly Check[] }): Check {
+  if (verdict.ok) return passed(name, `${verdict.checks.length} checks`);
+  const refusal = firstRefusal(verdict);
+  return failed(name, {
+    code: 'trace.bundle_invalid',
+    expected: refusal?.expected ?? 'a bundle that verifies',
+    found: `${refusal?.name ?? 'bundle'}: ${refusal?.found ?? refusal?.detail ?? 'not checked'}`,
+  });
+}
