@@ -30,6 +30,8 @@ export interface AppOptions {
   /** Networks whose hosts may talk to this listener at all; others are cut off before any credential is looked at. */
   networks: readonly string[];
   authenticators: readonly Authenticator[];
+  /** Paths of protocols that put another issuer's token into Authorization: it is theirs to look at, the caller is anonymous. */
+  foreignCredentialPaths?: readonly string[];
   clock: Clock;
   /** A drill switches it off to show what it is for: then older TLS is spoken too. */
   controls?: { tls13: boolean };
@@ -78,7 +80,10 @@ function guardNetwork(app: App, networks: readonly string[]): void {
   });
 }
 
-function identifyCallers(app: App, { authenticators, publicUrl, clock }: AppOptions): void {
+function identifyCallers(
+  app: App,
+  { authenticators, publicUrl, clock, foreignCredentialPaths = [] }: AppOptions,
+): void {
   const failures = createFailureLimit(() => clock.now());
   app.decorateRequest('caller');
   app.decorateRequest('origin');
@@ -86,6 +91,7 @@ function identifyCallers(app: App, { authenticators, publicUrl, clock }: AppOpti
     const address = request.socket.remoteAddress ?? '';
     request.origin = { kind: 'http', address, requestId: request.id };
     request.caller = anonymous(request.origin);
+    if (foreignCredentialPaths.includes(request.url)) return;
     const presented = presentedCredential(request);
     if (!presented) return;
     const caller = await firstAnswer(authenticators, presented.token, request.origin);

@@ -5,7 +5,14 @@ import type { Clock } from '#base';
 import { createWitnessExchange } from '#client';
 import { type Build, type BuildControls, buildModule, createBuild } from '#build';
 import { createDeployments, deployModule, type Deployments } from '#deploy';
-import { createIdentity, type Identity, type IdentityControls, identityModule } from '#identity';
+import {
+  createIdentity,
+  createIssuers,
+  type Identity,
+  type IdentityControls,
+  identityModule,
+  type Issuers,
+} from '#identity';
 import { createJournal, type Journal, type ModuleDefinition } from '#journal';
 import { createLedger, type Ledger, ledgerModule } from '#ledger';
 import { createReleases, releaseModule, type Releases } from '#release';
@@ -54,6 +61,7 @@ export interface Platform {
   vault: Vault;
   ledger: Ledger;
   identity: Identity;
+  issuers: Issuers;
   attest: Attest;
   source: Source;
   build: Build;
@@ -108,6 +116,14 @@ export async function openPlatform({
       clock,
       pepper,
       ...(controls.identity ? { controls: controls.identity } : {}),
+    });
+    const issuers = await createIssuers({
+      journal,
+      db,
+      vault,
+      clock,
+      publicUrl: instance.publicUrl,
+      engine: identity,
     });
     const attest = await createAttest({
       journal,
@@ -192,6 +208,7 @@ export async function openPlatform({
       vault,
       ledger,
       identity,
+      issuers,
       attest,
       source,
       build,

@@ -3,7 +3,14 @@ import { bindApi } from '#api';
 import { type Clock, systemClock } from '#base';
 import { type App, createApp, issueTlsIdentity } from '#http';
 import { ensureDirectory } from '#storage';
-import { registerFileRoutes, registerGitRoutes, registerTileRoutes, registerWitnessRoutes } from '#wire';
+import {
+  registerFileRoutes,
+  registerGitRoutes,
+  registerTileRoutes,
+  registerWitnessRoutes,
+  foreignCredentialPaths,
+  registerSigstoreRoutes,
+} from '#wire';
 import { layoutOf, parseListen, type ServerSettings } from './config.ts';
 import { CA_FILE, freePort, hostsOf, listenInPlaintext, openTlsAuthority, renewTls } from './listener.ts';
 import { hasInstance } from './instance.ts';
@@ -54,6 +61,7 @@ export async function startServer(
       tls: await issueTlsIdentity(authority, hosts, clock.now()),
       publicUrl,
       networks: settings.networks,
+      foreignCredentialPaths,
       authenticators: [
         (token, origin) => platform.identity.authenticate(token, origin),
         (token, origin) => platform.build.authenticateJob(token, origin),
@@ -70,6 +78,7 @@ export async function startServer(
     bindApi(app, { ...platform, modules, publicUrl, version: VERSION });
     registerGitRoutes(app, platform);
     registerFileRoutes(app, platform);
+    registerSigstoreRoutes(app, platform);
     registerTileRoutes(app, { ...platform, logs: logsOf(platform) });
     registerWitnessRoutes(app, platform);
     registerPages(app, { ...platform, publicUrl });

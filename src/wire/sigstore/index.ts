@@ -1,0 +1,28 @@
+import type { Attest } from '#attest';
+import type { Clock } from '#base';
+import type { App } from '#http';
+import type { Identity, Issuers } from '#identity';
+import { registerFulcio, SIGNING_PATH } from './fulcio.ts';
+import { registerOidc } from './oidc.ts';
+import { registerRekor1 } from './rekor1.ts';
+import { registerRekor2 } from './rekor2.ts';
+import { registerTimestamp } from './timestamp.ts';
+
+export interface SigstoreDeps {
+  attest: Attest;
+  identity: Identity;
+  issuers: Issuers;
+  clock: Clock;
+}
+
+/** wire/sigstore: the APIs of Fulcio, Rekor v1 and v2 and the timestamp authority, so that stock clients sign here. */
+export function registerSigstoreRoutes(app: App, deps: SigstoreDeps): void {
+  registerOidc(app, deps);
+  registerFulcio(app, deps);
+  registerRekor1(app, deps);
+  registerRekor2(app, deps);
+  registerTimestamp(app, deps);
+}
+
+/** Where the Authorization header carries the token of another issuer, which is looked at there and not at the door. */
+export const foreignCredentialPaths: readonly string[] = [SIGNING_PATH];
