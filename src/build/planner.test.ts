@@ -71,6 +71,12 @@ jobs:
     }
   });
 
+  test('a workflow without jobs is refused, and so is not tried again for ever', async () => {
+    const { plans, problems } = await plan('name: n\non: push\njobs: {}\n');
+    assert.deepEqual(plans, []);
+    assert.match(problems[0]!.message, /without jobs/);
+  });
+
   test('a bomb of aliases, a huge file and a deep one cost no memory and no time', async () => {
     const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghijk'
       .split('')

@@ -155,6 +155,7 @@ function readWorkflow(reader: Reader, path: string, root: Tree): WorkflowPlan {
   const defaults = readDefaults(reader, top.get('defaults')?.value, {});
   const jobFields = reader.fields(top.get('jobs')?.value, 'any', 'jobs');
   const jobs = [...jobFields].flatMap(([id, { at, value }]) => readJob(reader, id, at, value, env, defaults));
+  if (jobFields.size === 0) reader.refuse(root.at, 'a workflow without jobs', 'Give it at least one job.');
   if (jobs.length > planLimits.jobs) reader.refuse(root.at, `${jobs.length} jobs`, `Keep at most ${planLimits.jobs}.`);
   for (const [id, { at }] of jobFields) {
     const missing = jobs
