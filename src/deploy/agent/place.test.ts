@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { digestOf, Problem } from '#base';
 import { expectedLink, hashPath, openPlaces, placeFile, type Places, readLink, switchLink } from './place.ts';
-import { findOrphans, isAlive, startProgram, stopProgram } from './process.ts';
+import { findOrphans, isAlive, startProgram, startTimeOf, stopProgram } from './process.ts';
 import { openState } from './state.ts';
 
 const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;
@@ -94,8 +94,11 @@ test('a program that nobody remembers is found by the file it holds, and a proce
     assert.deepEqual([orphan?.pid, orphan?.startTime], [mark.pid, mark.startTime]);
     await stopProgram({ ...mark, startTime: '1' });
     assert.equal(await isAlive(mark), true);
+    const children = await readFile(`/proc/${mark.pid}/task/${mark.pid}/children`, 'utf8');
     await stopProgram(orphan!);
     assert.equal(await isAlive(mark), false);
+    // What the program itself had started is gone with it.
+    for (const child of children.trim().split(' ')) assert.equal(await startTimeOf(Number(child)), undefined, child);
   });
 });
 

@@ -129,21 +129,23 @@ export async function executableStamp(pid: number): Promise<string | undefined> 
 
 const STOP_WAIT_MS = 3000;
 
-/** Asks the program to end, then makes it. Only ever the process the mark means. */
+/** Asks the program and all it started to end, then makes them. Only ever the process the mark means. */
 export async function stopProgram(mark: ProcessMark): Promise<void> {
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    if (!(await isAlive(mark))) return;
-    send(mark.pid, signal);
-    for (const until = Date.now() + STOP_WAIT_MS; Date.now() < until;) {
-      if (!(await isAlive(mark))) return;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+  if (!(await isAlive(mark))) return;
+  sendToGroup(mark.pid, 'SIGTERM');
+  for (const until = Date.now() + STOP_WAIT_MS; Date.now() < until && (await isAlive(mark));) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  // Also what outlived the program itself: it leads a session of its own, so the group is its alone.
+  sendToGroup(mark.pid, 'SIGKILL');
+  for (const until = Date.now() + STOP_WAIT_MS; Date.now() < until && (await isAlive(mark));) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-function send(pid: number, signal: 'SIGTERM' | 'SIGKILL'): void {
+function sendToGroup(leader: number, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
-    process.kill(pid, signal);
+    process.kill(-leader, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
