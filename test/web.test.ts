@@ -32,6 +32,7 @@ let server: TestServer;
 let browser: Browser;
 let context: BrowserContext;
 let directory: string;
+let adaToken: string;
 /** Every message of every page's console; a blocked script or style would be one. */
 const messages: string[] = [];
 const paths: Record<string, string> = {};
@@ -67,6 +68,7 @@ async function fill(): Promise<void> {
   await server.owner.call(sourceContract.createRepository, { params, body: { name: 'hello' } });
   const { enrolment } = await invite('ada', 'maintainer');
   const { token } = await server.anonymous.call(identityContract.redeemEnrolment, { body: { enrolment } });
+  adaToken = token;
   const ada = server.as(token);
   const git = prepareGit(token);
   const publicKey = readFileSync(join(directory, 'key.pub'), 'utf8');
@@ -133,14 +135,19 @@ async function promote(ada: Client): Promise<void> {
     return items[0];
   });
   paths['release'] = `/artifacts/${release.digest}`;
-  const params = { project: 'acme' };
-  const body = { artifact: release.digest, to: 'dev' };
-  const { id } = await ada.call(releaseContract.requestPromotion, { params, body });
-  await eventually(async () => {
-    const promotion = await ada.call(releaseContract.showPromotion, { params: { promotion: id } });
-    return promotion.status === 'waiting' ? undefined : promotion;
+  for (const to of ['dev', 'staging', 'production']) {
+    const body = { artifact: release.digest, to };
+    const { id } = await ada.call(releaseContract.requestPromotion, { params: { project: 'acme' }, body });
+    paths[to] = `/promotions/${id}`;
+    if (to !== 'production') await decided(ada, id);
+  }
+}
+
+async function decided(caller: Client, promotion: string) {
+  return eventually(async () => {
+    const found = await caller.call(releaseContract.showPromotion, { params: { promotion } });
+    return found.status === 'waiting' ? undefined : found;
   });
-  paths['promotion'] = `/promotions/${id}`;
 }
 
 async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
@@ -228,7 +235,8 @@ const pages = () => [
   paths['artifact'] ?? '/artifacts/missing',
   paths['build'] ?? '/builds/missing',
   paths['release'] ?? '/artifacts/missing',
-  paths['promotion'] ?? '/promotions/missing',
+  paths['dev'] ?? '/promotions/missing',
+  paths['production'] ?? '/promotions/missing',
   '/trace',
   (paths['release'] ?? '/artifacts/missing').replace('/artifacts/', '/trace/'),
   '/nothing/here',
@@ -367,18 +375,37 @@ test('a trace shows its verdict, a picture and the same as a list, and names the
   await page.close();
 });
 
-test('who requested a promotion cannot approve it, and the page says why', async () => {
-  const artifact = (paths['release'] ?? '').split('/').pop() ?? '';
-  await context.request.get('/');
-  const page = await open(context, '/projects/acme/environments/production');
-  await page.getByLabel(/^Artifact/).fill(artifact);
-  await page.getByRole('button', { name: /Request promotion/ }).click();
-  await page.waitForURL(/promotions/);
-  if ((await page.locator('.banner-waiting').count()) > 0) {
-    assert.equal(await page.getByRole('button', { name: 'Approve' }).isDisabled(), true);
-    assert.match(await page.locator('#obstacle').innerText(), /you requested it/);
-  }
+test('a promotion waits for an approval, and the page says who cannot give it and why', async () => {
+  const page = await open(context, paths['production'] ?? '');
+  assert.match(await page.locator('.banner-waiting').innerText(), /It waits for production/);
+  assert.equal(await page.getByRole('button', { name: 'Approve' }).isDisabled(), true);
+  assert.match(await page.locator('#obstacle').innerText(), /You cannot approve it: .*release:approve/);
   await page.close();
+  const requester = await browser.newContext({ ignoreHTTPSErrors: true, baseURL: server.url });
+  const own = await open(requester, '/enrol');
+  await own.getByLabel('Enrolment link or token').fill(adaToken);
+  await own.getByRole('button', { name: 'Sign in' }).click();
+  await own.waitForURL(`${server.url}/`);
+  await own.goto(paths['production'] ?? '');
+  assert.match(await own.locator('#obstacle').innerText(), /you requested it/);
+  await requester.close();
+});
+
+test('somebody else finds it on the overview and approves it with a click', async () => {
+  const grants = [{ role: 'release-approver' as const, project: 'acme' }, { role: 'reader' as const }];
+  const body = { name: 'linus', emails: [], grants };
+  const { link } = await server.owner.call(identityContract.invitePerson, { body });
+  const approver = await browser.newContext({ ignoreHTTPSErrors: true, baseURL: server.url });
+  await signIn(approver, link);
+  const page = await open(approver, '/');
+  await page.getByRole('link', { name: /to production/ }).click();
+  await page.getByLabel(/^Comment/).fill('looked at it');
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await page.getByText('looked at it').waitFor();
+  await decided(server.as(adaToken), (paths['production'] ?? '').split('/').pop() ?? '');
+  await page.reload();
+  assert.match(await page.locator('.banner-yes').innerText(), /It may run in production/);
+  await approver.close();
 });
 
 test('without a session every page leads to the sign-in, and comes back after it', async () => {

@@ -11,6 +11,8 @@ import { type CallInput, type LooseInput, targetOf } from './request.ts';
 
 /** One question, one answer; streams are limited by silence instead. */
 const FETCH_TIMEOUT_MS = 30_000;
+/** A transfer in which nothing moves for so long is dead. */
+const IDLE_MAX_MS = 300_000;
 /** The server sends a comment every 15 s on an event stream; three missed ones mean that it is gone. */
 const SILENCE_MAX_MS = 50_000;
 const RETRY_MIN_MS = 250;
@@ -140,6 +142,7 @@ async function upload(
       ...headers,
     },
     body: content,
+    idleMs: IDLE_MAX_MS,
   });
   return readAnswer(context, endpoint, response);
 }
@@ -176,6 +179,7 @@ async function download(
     method: endpoint.method,
     target: targetOf(endpoint, input),
     headers: { ...headersOf(context, '*/*'), ...headers },
+    idleMs: IDLE_MAX_MS,
   });
   if (!isSuccess(response)) throw await problemOf(response);
   const size = sizeOf(response);

@@ -19,6 +19,8 @@ export interface Exchange {
   headers: Readonly<Record<string, string>>;
   body?: Uint8Array | Readable;
   signal?: AbortSignal;
+  /** Give up when nothing moves for this long, in either direction; for what takes as long as it takes. */
+  idleMs?: number;
 }
 
 export interface Connection {
@@ -75,6 +77,9 @@ async function send(agent: Agent, origin: string, exchange: Exchange): Promise<I
       headers: exchange.headers,
       ...(exchange.signal ? { signal: exchange.signal } : {}),
     });
+    const { idleMs } = exchange;
+    if (idleMs !== undefined)
+      request.setTimeout(idleMs, () => request.destroy(new DOMException('idle', 'TimeoutError')));
     const answered = once(request, 'response') as Promise<[IncomingMessage]>;
     try {
       if (exchange.body instanceof Readable) pipeBody(exchange.body, request);

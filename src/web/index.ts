@@ -5,6 +5,7 @@
  * verified unless it was checked for that very page; every page works without script, but for the live log.
  */
 import type { App } from '#http';
+import type { Traces } from '#trace';
 import { type ArtifactDeps, registerArtifact } from './artifact.ts';
 import { type BuildDeps, registerBuild } from './build.ts';
 import { registerLedger } from './ledger.ts';
@@ -15,11 +16,10 @@ import { registerSignIn } from './sign-in.ts';
 import { openSite } from './site.ts';
 import { registerSource } from './source.ts';
 import { registerTrace } from './trace.ts';
-import type { Traces } from '#trace';
 
 export { CONTENT_SECURITY_POLICY } from './layout.ts';
 
-export type WebDeps = ArtifactDeps & BuildDeps & OverviewDeps & ProjectDeps & ReleaseDeps & { traces?: Traces };
+export type WebDeps = ArtifactDeps & BuildDeps & OverviewDeps & ProjectDeps & ReleaseDeps & { traces: Traces };
 
 /** Registers every page under `/`. The API lives below `/api` and git below `/<project>/<repository>.git`. */
 export function registerPages(app: App, deps: WebDeps): void {
@@ -32,6 +32,6 @@ export function registerPages(app: App, deps: WebDeps): void {
     registerArtifact(site, deps);
     registerRelease(site, deps);
     registerLedger(site, deps);
-    if (deps.traces) registerTrace(site, { traces: deps.traces });
+    registerTrace(site, deps);
   });
 }
