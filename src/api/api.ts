@@ -2,7 +2,7 @@ import type { Artifacts } from '#artifact';
 import type { Attest } from '#attest';
 import type { Build } from '#build';
 import type { Deployments } from '#deploy';
-import type { Identity } from '#identity';
+import type { Identity, Issuers } from '#identity';
 import type { Journal } from '#journal';
 import type { Ledger } from '#ledger';
 import { type App, openApiDocument } from '#http';
@@ -19,6 +19,7 @@ import { bindIdentity } from './identity.ts';
 import { bindLedger } from './ledger.ts';
 import { bindRelease } from './release.ts';
 import { bindSource } from './source.ts';
+import { bindTrust } from './trust.ts';
 import { bindTrace } from './trace.ts';
 
 export interface ApiDeps extends AssuranceDeps {
@@ -27,6 +28,7 @@ export interface ApiDeps extends AssuranceDeps {
   journal: Journal;
   ledger: Ledger;
   identity: Identity;
+  issuers: Issuers;
   attest: Attest;
   source: Source;
   build: Build;
@@ -44,6 +46,7 @@ export function bindApi(app: App, deps: ApiDeps): void {
   bindSource(app, deps);
   bindBuild(app, deps);
   bindAttest(app, deps);
+  bindTrust(app, deps);
   bindArtifact(app, deps);
   bindRelease(app, deps);
   bindDeploy(app, deps);

@@ -7,6 +7,7 @@ import {
   showBundle,
   showTrustedRoot,
   subjectDigests,
+  withoutCertificateLogs,
 } from '#attest';
 import { type Digest, parseDigest, parseJson, Problem, toIso } from '#base';
 import { type App, bindEndpoint } from '#http';
@@ -36,15 +37,19 @@ export function bindAttest(
     };
   });
 
-  bindEndpoint(app, showBundle, async ({ caller, params, reply }) => {
-    const { bytes } = await attest.requireBundle(parseDigest(params.digest));
-    const visible = await Promise.all(subjectsOf(bytes).map((digest) => mayRead(caller, digest)));
+  bindEndpoint(app, showBundle, async ({ caller, params, query, reply }) => {
+    const digest = parseDigest(params.digest);
+    const { bytes } = await attest.requireBundle(digest);
+    const visible = await Promise.all(subjectsOf(bytes).map((subject) => mayRead(caller, subject)));
     if (!visible.includes(true)) throw notVisible();
-    await reply.type('application/vnd.dev.sigstore.bundle.v0.3+json').send(bytes);
+    const shown = query.format === 'rekor2' ? await attest.renderRekor2(digest) : bytes;
+    await reply.type('application/vnd.dev.sigstore.bundle.v0.3+json').send(shown);
   });
 
-  bindEndpoint(app, showTrustedRoot, async ({ reply }) => {
-    await reply.type('application/json; charset=utf-8').send(printTrustedRoot(attest.trustedRoot()));
+  bindEndpoint(app, showTrustedRoot, async ({ query, reply }) => {
+    const root = attest.trustedRoot();
+    const shown = query.ctlogs === 'without' ? withoutCertificateLogs(root) : root;
+    await reply.type('application/json; charset=utf-8').send(printTrustedRoot(shown, query.form));
   });
 
   /** The engine is asked about each project that holds the artifact; one yes is enough. */

@@ -19,13 +19,20 @@ import { BUNDLE_BYTES_MAX, parseBundle, type ProvenEntry, renderBundle } from '.
 import { type CertificateRequest, createCertificateDesk, type IssuedCertificate } from './certificate-request.ts';
 import { Draft, signDraft } from './draft.ts';
 import { preAuthEncoding } from './dsse.ts';
-import { type BundleMade, bundleMade, type EntryLogged, entryLogged, precertificateLogged } from './facts.ts';
+import {
+  type AlertRaised,
+  type BundleMade,
+  bundleMade,
+  type EntryLogged,
+  entryLogged,
+  precertificateLogged,
+} from './facts.ts';
 import { openSignatureLogs } from './logs.ts';
 import type { IdentityExtensions } from './oid.ts';
 import { bundleNotFound, entryAltered, keyReused, selfCheckFailed, tooManyBundles } from './problems.ts';
 import { renderEntry, renderEntry2 } from './rekor.ts';
 import { parseStatement, Statement, STATEMENT_TYPE } from './statement.ts';
-import { type BundleTableRow, findBundle, findEntry, listBundles, newestEntry } from './store.ts';
+import { type BundleTableRow, findBundle, findEntry, listAlerts, listBundles, newestEntry } from './store.ts';
 import { createEntryDesk, type LoggedEntry, type Submission } from './submit.ts';
 import type { TrustedRootJson } from './trusted-root.ts';
 import type { SignatureLog, TrustPart, TrustState } from './trust-state.ts';
@@ -64,6 +71,15 @@ export interface BundleRow {
   madeAt: number;
 }
 
+/** Something that must not be was found. */
+export interface Alert {
+  code: string;
+  message: string;
+  serial: string | null;
+  san: string | null;
+  at: number;
+}
+
 export interface Attest {
   /** Who vouches for what the control plane signs. Tokens of jobs have another issuer, so no job can ask for this one. */
   readonly controlIssuer: string;
@@ -94,6 +110,8 @@ export interface Attest {
   renderRekor2(bundle: Digest): Promise<Buffer>;
   trustedRoot(): TrustedRootJson;
   trust(): TrustState;
+  /** The newest first. */
+  alerts(): Promise<Alert[]>;
   /** The next generation of a part; what the one before signed stays valid. `compromised` ends that at once. */
   rotate(part: TrustPart, options: { actor: Actor; reason: string; compromised?: boolean }): Promise<TrustState>;
   close(): Promise<void>;
@@ -114,6 +132,7 @@ export interface AttestOptions {
 }
 
 const BUNDLES_MAX = 2000;
+const ALERTS_MAX = 200;
 
 /** Opens the authority: makes keys and certificates on first start, and the logs from their facts. */
 export async function createAttest(options: AttestOptions): Promise<Attest> {
@@ -304,6 +323,8 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
     },
     trustedRoot: () => trust.trustedRoot(),
     trust: () => trust.state(),
+    alerts: async () =>
+      (await listAlerts(db, ALERTS_MAX)).map(({ at, document }) => ({ ...(JSON.parse(document) as AlertRaised), at })),
     rotate: (part, how) => trust.rotate(part, how),
     close: () => logs.close(),
   };

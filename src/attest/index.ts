@@ -24,11 +24,20 @@ export {
 export { toPem } from './certificate.ts';
 export { type CertificateRequest, type IssuedCertificate } from './certificate-request.ts';
 export { buildLevelOf } from './claims.ts';
-export { listAttestations, showBundle, showTrustedRoot } from './contract.ts';
+export {
+  listAttestations,
+  rotateTrust,
+  showBundle,
+  showClientTrust,
+  showSigningConfig,
+  showTrust,
+  showTrustedRoot,
+} from './contract.ts';
 export { IN_TOTO_PAYLOAD_TYPE, preAuthEncoding } from './dsse.ts';
 export { attestModule } from './module.ts';
 export { type FulcioExtension, type IdentityExtensions } from './oid.ts';
 export { digestBytes, type DigestAlgorithm } from './prehash.ts';
+export { clientTrust, type SigningConfigJson, signingConfig } from './signing-config.ts';
 export { parseStatement, Statement, STATEMENT_TYPE, type Subject, subjectDigests } from './statement.ts';
 export { type LoggedEntry, type Submission, type SubmittedContent } from './submit.ts';
 export {

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { defineEndpoint, Slug } from '#base';
-import { DisplayName, Email } from './facts.ts';
+import { DisplayName, Email, IssuerKeys } from './facts.ts';
 import { Cidr } from './network.ts';
+import { issuerKinds, TrustRule } from './oidc/rule.ts';
 import { roleNames } from './role.ts';
 
 const Time = z.iso.datetime();
@@ -284,4 +285,118 @@ export const revokeToken = defineEndpoint({
   auth: 'required',
   params: z.object({ token: Id }),
   response: Done,
+});
+
+const TrustedIssuerView = z.object({
+  issuer: z.string(),
+  kind: z.enum(issuerKinds),
+  keys: IssuerKeys,
+  maxAgeSeconds: z.int(),
+});
+
+export const issueIdentityToken = defineEndpoint({
+  name: 'identity.token',
+  method: 'POST',
+  path: '/api/v1/identity-tokens',
+  summary: 'A short-lived OpenID token that says who you are, to ask for a signing certificate with.',
+  auth: 'required',
+  response: z.object({ token: z.string(), expiresAt: Time }),
+  status: 201,
+});
+
+export const trustIssuer = defineEndpoint({
+  name: 'trust.issuer.add',
+  method: 'POST',
+  path: '/api/v1/trust/issuers',
+  summary: 'Trust an outside OpenID issuer. Which of its tokens are believed, rules say.',
+  auth: 'required',
+  permission: 'identity:admin',
+  body: z.strictObject({
+    issuer: z.url().max(500),
+    kind: z.enum(issuerKinds),
+    keys: IssuerKeys,
+    maxAgeSeconds: z.int().min(60).max(3600).optional(),
+  }),
+  response: Done,
+});
+
+export const listIssuers = defineEndpoint({
+  name: 'trust.issuer.list',
+  method: 'GET',
+  path: '/api/v1/trust/issuers',
+  summary: 'List the outside issuers that are trusted.',
+  auth: 'required',
+  permission: 'identity:admin',
+  response: z.object({ items: z.array(TrustedIssuerView), next: z.string().nullable() }),
+});
+
+export const dropIssuer = defineEndpoint({
+  name: 'trust.issuer.drop',
+  method: 'POST',
+  path: '/api/v1/trust/issuers/drop',
+  summary: 'Stop trusting an issuer. What was signed on its word stays as it is.',
+  auth: 'required',
+  permission: 'identity:admin',
+  body: z.strictObject({ issuer: z.string().max(500) }),
+  response: Done,
+});
+
+export const setRule = defineEndpoint({
+  name: 'trust.rule.set',
+  method: 'PUT',
+  path: '/api/v1/trust/rules/:name',
+  summary: 'Write a trust rule. It replaces the one of that name as a whole; unsafe rules are refused.',
+  auth: 'required',
+  permission: 'identity:admin',
+  params: z.object({ name: Slug }),
+  body: TrustRule.omit({ name: true }),
+  response: z.object({ name: z.string(), generation: z.int() }),
+});
+
+export const listRules = defineEndpoint({
+  name: 'trust.rule.list',
+  method: 'GET',
+  path: '/api/v1/trust/rules',
+  summary: 'List the trust rules.',
+  auth: 'required',
+  permission: 'identity:admin',
+  response: z.object({
+    items: z.array(TrustRule.extend({ generation: z.int() })),
+    next: z.string().nullable(),
+  }),
+});
+
+export const dropRule = defineEndpoint({
+  name: 'trust.rule.drop',
+  method: 'DELETE',
+  path: '/api/v1/trust/rules/:name',
+  summary: 'Remove a trust rule.',
+  auth: 'required',
+  permission: 'identity:admin',
+  params: z.object({ name: Slug }),
+  response: Done,
+});
+
+export const explainToken = defineEndpoint({
+  name: 'trust.rule.check',
+  method: 'POST',
+  path: '/api/v1/trust/rules/check',
+  summary: 'Say which rule and which condition a token passes or fails. Nothing is recorded or used up.',
+  auth: 'required',
+  permission: 'identity:admin',
+  body: z.strictObject({ token: z.string().max(17_000) }),
+  response: z.object({
+    ok: z.boolean(),
+    checks: z.array(
+      z.object({
+        name: z.string(),
+        status: z.enum(['passed', 'failed', 'not_checked']),
+        code: z.string().optional(),
+        expected: z.string().optional(),
+        found: z.string().optional(),
+        detail: z.string().optional(),
+        fix: z.string().optional(),
+      }),
+    ),
+  }),
 });
