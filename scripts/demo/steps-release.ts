@@ -167,7 +167,9 @@ export async function traceAndTamper(
 
   await waybill(people.dana, ['trace', target]);
   return {
-    trace: (whole['hops'] as Record<string, any>[]).map((hop) => `${mark(hop)} ${String(hop['title'] ?? hop['kind'])}`),
+    trace: (whole['hops'] as Record<string, any>[]).map(
+      (hop) => `${mark(hop)} ${String(hop['kind'])}: ${String(hop['title'])}`,
+    ),
     'by digest': `the same ${(byDigest['hops'] as unknown[]).length} hops`,
     'by running file': `exit status 3, broken at: ${brokenOf(running)}`,
     'blob on disk': `exit status 3, broken at: ${brokenBlob}`,
@@ -177,7 +179,7 @@ export async function traceAndTamper(
   };
 }
 
-const mark = (hop: Record<string, any>) => (hop['verdict']?.ok === false || hop['ok'] === false ? '✗' : '✓');
+const mark = (hop: Record<string, any>) => (hop['ok'] === true ? '✓' : '✗');
 
 async function brokenHop(people: People, target: string): Promise<string> {
   return brokenOf(await waybill(people.dana, ['trace', target], { status: 3 }));
@@ -186,7 +188,7 @@ async function brokenHop(people: People, target: string): Promise<string> {
 function brokenOf(trace: Record<string, any>): string {
   const broken = trace['broken'] as Record<string, any> | null;
   if (!broken) throw new StepFailed('trace said no without naming the broken hop');
-  return `${String(broken['hop'])}: ${String(broken['check'])}`;
+  return `${String(broken['hop'])}: ${String(broken['check'])} (${String(broken['code'])})`;
 }
 
 /** As somebody with write access to the database file would: past the server, straight into a table. */
@@ -204,7 +206,7 @@ function editRow(stage: Stage, artifact: Artifact): () => void {
 /** One byte of the log's own entry for the publication of the artifact. */
 async function editEntry(stage: Stage, trace: Record<string, any>): Promise<() => Promise<void>> {
   const hop = (trace['hops'] as Record<string, any>[]).find((one) => one['kind'] === 'publication');
-  const number = Number(hop?.['fact'] ?? (hop?.['facts'] as { number: number }[] | undefined)?.[0]?.number);
+  const number = Number((hop?.['facts'] as { number: number }[] | undefined)?.[0]?.number);
   const directory = join(stage.data, 'ledger', 'events', 'tile', 'entries');
   const names = await readdir(directory, { recursive: true });
   const name = names.find((one) => /^000(\.p\/\d+)?$/.test(one) && !one.endsWith('.p'));

@@ -24,6 +24,8 @@ export const allIdentityControls: IdentityControls = {
 
 export interface Engine {
   decide(caller: Caller, permission: string, scope?: Scope): Promise<Decision>;
+  /** For what belongs to no project, such as the newest checkpoint: holding it on the instance or on any project will do. */
+  requireAnywhere(caller: Caller, permission: string): Promise<void>;
   /** Throws `identity.forbidden` (or `identity.unauthenticated`) with the engine's explanation. */
   require(caller: Caller, permission: string, scope?: Scope): Promise<void>;
 }
@@ -45,20 +47,32 @@ export function createEngine({ db, clock, controls }: { db: Db; clock: Clock; co
     });
   }
 
+  async function refuse(caller: Caller, { permission, reasons }: Decision, scope: Scope): Promise<never> {
+    if (caller.kind === 'anonymous') throw unauthenticated();
+    const project = scope.project === undefined ? undefined : await findProject(db, { id: scope.project });
+    throw new Problem({
+      code: 'identity.forbidden',
+      kind: 'forbidden',
+      message: `${caller.name} may not do this: ${permission} is missing${project ? ` on the project ${project.slug}` : ''}.`,
+      hint: 'Ask an owner for a role that includes it. waybill access explain shows how the decision was made.',
+      details: { permission, reasons },
+    });
+  }
+
   return {
     decide: decideFor,
     async require(caller, permission, scope = {}) {
       const decision = await decideFor(caller, permission, scope);
-      if (decision.allowed) return;
-      if (caller.kind === 'anonymous') throw unauthenticated();
-      const project = scope.project === undefined ? undefined : await findProject(db, { id: scope.project });
-      throw new Problem({
-        code: 'identity.forbidden',
-        kind: 'forbidden',
-        message: `${caller.name} may not do this: ${permission} is missing${project ? ` on the project ${project.slug}` : ''}.`,
-        hint: 'Ask an owner for a role that includes it. waybill access explain shows how the decision was made.',
-        details: { permission, reasons: decision.reasons },
-      });
+      if (!decision.allowed) await refuse(caller, decision, scope);
+    },
+    async requireAnywhere(caller, permission) {
+      const whole = await decideFor(caller, permission);
+      if (whole.allowed) return;
+      const stored = caller.kind === 'person' || caller.kind === 'machine';
+      for (const { project } of stored ? await grantsOf(db, caller.principal) : []) {
+        if (project !== null && (await decideFor(caller, permission, { project })).allowed) return;
+      }
+      await refuse(caller, whole, {});
     },
   };
 }

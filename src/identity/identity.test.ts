@@ -178,6 +178,21 @@ test('a group gives its members its rights', async () => {
   });
 });
 
+test('what belongs to no project is open to members of any, and to nobody else', async () => {
+  await withIdentity(async (identity, _time, owner) => {
+    await identity.createProject(owner, 'acme');
+    const member = await identity.invitePerson(owner, {
+      name: 'Kim',
+      emails: [],
+      grants: [{ role: 'reader', project: 'acme' }],
+    });
+    const stranger = await identity.invitePerson(owner, { name: 'Max', emails: [], grants: [] });
+    await identity.requireAnywhere(await enrol(identity, member.enrolment), 'ledger:read');
+    const max = await enrol(identity, stranger.enrolment);
+    await assert.rejects(identity.requireAnywhere(max, 'ledger:read'), codeIs('identity.forbidden'));
+  });
+});
+
 test('nobody who can sign in may publish to a release repository, and with the engine off anybody could', async () => {
   for (const role of roleNames) assert.equal((roles[role] as readonly string[]).includes('artifact:publish'), false);
   await withIdentity(async (identity, _time, owner) => {
