@@ -12,6 +12,7 @@ import type { SignedCheckpoint } from './checkpoint.ts';
 import { createCosigning } from './cosigning.ts';
 import type { Cosigning, WitnessExchange } from './cosigning.ts';
 import type { FailPolicy } from './facts.ts';
+import { writeStep } from './faults.ts';
 import { contradictionOf, recordFork } from './fork.ts';
 import { openStreamHeads } from './heads.ts';
 import type { StreamHeadsLog } from './heads.ts';
@@ -100,7 +101,9 @@ export async function openAssurance(
     ownCosigners,
     settings: await loadSettings(db, ownVkey),
     remembered: (accept) => (remembered === undefined ? undefined : accept(remembered)),
-    remember: (note) => (note === remembered ? Promise.resolve() : writeDurable(rememberedFile, note, 0o644)),
+    async remember(note) {
+      await writeStep(undefined, 'witnessed', () => writeDurable(rememberedFile, note, 0o644));
+    },
     ...options.cosigning,
   });
   const heads = openStreamHeads({

@@ -104,6 +104,7 @@ export function createCosigning(options: CosigningOptions): Cosigning {
   let timer: NodeJS.Timeout | undefined;
   let lastAt = Number.NEGATIVE_INFINITY;
   let closing = false;
+  const contradicting = new Set<string>();
   const waiters = new Set<{ size: number; resolve: (checkpoint: SignedCheckpoint) => void }>();
 
   /** The checkpoint, if the signatures under it satisfy the policy. */
@@ -182,6 +183,7 @@ export function createCosigning(options: CosigningOptions): Cosigning {
       state.size = checkpoint.size;
       state.at = clock.now();
       state.trouble = undefined;
+      contradicting.delete(witness.name);
       return lines;
     } catch (error) {
       if (!Problem.is(error)) throw error;
@@ -252,7 +254,10 @@ export function createCosigning(options: CosigningOptions): Cosigning {
     return (await log.consistencyProof(size)).oldRoot;
   }
 
+  /** Once until it cosigns again: a witness that keeps refusing must not fill the journal. */
   async function raiseContradiction(name: string): Promise<void> {
+    if (contradicting.has(name)) return;
+    contradicting.add(name);
     await journal.record({
       fact: alertRaised,
       payload: {
