@@ -98,8 +98,9 @@ export const verifyLedgerNow = defineEndpoint({
 });
 
 /** What the API answers; see the schemas above. */
-export function presentLedger({ events, refusal }: Ledger): z.output<typeof LedgerStatus> {
-  const { origin, size, root, note } = events.checkpoint();
+export function presentLedger(ledger: Ledger): z.output<typeof LedgerStatus> {
+  const { events, refusal } = ledger;
+  const { origin, size, root, note } = ledger.shownCheckpoint();
   return {
     origin,
     size,

@@ -68,6 +68,8 @@ export interface Cosigning {
   /** Other witnesses or another policy from now on. */
   configure(settings: CosigningSettings): Promise<void>;
   settings(): CosigningSettings;
+  /** With `closed`: why the newest checkpoint that witnesses were asked about does not satisfy the policy. */
+  trouble(): Problem | undefined;
   states(): WitnessState[];
   close(): Promise<void>;
 }
@@ -104,6 +106,8 @@ export function createCosigning(options: CosigningOptions): Cosigning {
   let timer: NodeJS.Timeout | undefined;
   let lastAt = Number.NEGATIVE_INFINITY;
   let closing = false;
+  /** Size of the newest checkpoint that was asked about in vain; 0 if it was not in vain. */
+  let missed = 0;
   const contradicting = new Set<string>();
   const waiters = new Set<{ size: number; resolve: (checkpoint: SignedCheckpoint) => void }>();
 
@@ -128,11 +132,15 @@ export function createCosigning(options: CosigningOptions): Cosigning {
     const own = await Promise.all(ownCosigners.map((cosigner) => cosigner.sign(parseNote(checkpoint.note).text)));
     const answers = await Promise.all(settings.witnesses.map((witness, i) => ask(witness, states[i], checkpoint)));
     const lines = [...own, ...answers.flat()];
-    if (lines.length === 0 && settings.policy.quorum !== undefined) return;
+    if (lines.length === 0 && settings.policy.quorum !== undefined) {
+      missed = checkpoint.size;
+      return;
+    }
     const note = withSignatures(checkpoint.note, lines, log.verifier);
     faultPoint('ledger.before_cosigned');
     await log.addSignatures(note);
     const cosigned = satisfying({ ...checkpoint, note });
+    missed = cosigned ? 0 : checkpoint.size;
     if (!cosigned || cosigned.size < (witnessed?.size ?? 0)) return;
     await options.remember(note);
     settle(cosigned);
@@ -327,6 +335,8 @@ export function createCosigning(options: CosigningOptions): Cosigning {
       await run();
     },
     settings: () => settings,
+    trouble: () =>
+      settings.fail === 'closed' && missed > (witnessed?.size ?? 0) ? notWitnessed(missed, states) : undefined,
     states: () => states.map((state) => ({ ...state })),
     async close() {
       stop();

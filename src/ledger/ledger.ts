@@ -10,7 +10,7 @@ import { verifyFact, verifyLedger } from './factcheck.ts';
 import { leafHash } from './hash.ts';
 import { beginHistory } from './history.ts';
 import { journalRows, journalSource } from './journalsource.ts';
-import { damaged, outOfRange } from './problems.ts';
+import { damaged, notWitnessed, outOfRange } from './problems.ts';
 import type { InclusionProof } from './proof.ts';
 import { openTileLog } from './tilelog.ts';
 import type { TileLog, TileLogOptions } from './tilelog.ts';
@@ -45,9 +45,11 @@ export interface FactProof {
 /** The log of everything that happened: each fact of the journal is one leaf. */
 export interface Ledger {
   readonly events: TileLog;
-  /** Why the log takes nothing in now: it was opened for reading only although writing was asked for, or publishing fails. */
+  /** Why nothing can be proven now: opened for reading although writing was asked for, publishing fails, or witnesses are missing (fail-closed). */
   readonly refusal: Problem | undefined;
   readonly assurance: Assurance | undefined;
+  /** The newest checkpoint that may be shown: with a fail-closed policy the newest that is witnessed. `ledger.not_witnessed`. */
+  shownCheckpoint(): SignedCheckpoint;
   /** Resolves when a signed (and, with a fail-closed policy, witnessed) checkpoint covers the fact; rejects if that cannot be had. */
   waitForFact(number: number): Promise<SignedCheckpoint>;
   /** Waits for the fact's checkpoint if need be. `ledger.damaged` if the log's files do not prove it. */
@@ -99,8 +101,9 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     events,
     assurance,
     get refusal() {
-      return refusal ?? events.trouble();
+      return refusal ?? events.trouble() ?? assurance?.cosigning.trouble();
     },
+    shownCheckpoint: () => shown(events, assurance),
     waitForFact,
     async proveFact(number) {
       const checkpoint = await waitForFact(number);
@@ -122,6 +125,13 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
       await events.close();
     },
   };
+}
+
+function shown(events: TileLog, assurance: Assurance | undefined): SignedCheckpoint {
+  const required = assurance?.cosigning.required() ?? 'open';
+  if (required === 'open') return events.checkpoint();
+  if (required === 'none') throw notWitnessed(events.size(), assurance?.cosigning.states() ?? []);
+  return required;
 }
 
 async function openEvents(

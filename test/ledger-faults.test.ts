@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Problem, systemClock } from '#base';
-import { openCheckpoint } from './checkpoint.ts';
-import type { SignedCheckpoint } from './checkpoint.ts';
-import type { WriteFaults } from './faults.ts';
-import { parseNote, renderNote } from './note.ts';
-import { verifyConsistency } from './proof.ts';
-import { growingSource, testSigner, withDirectory } from './testlog.ts';
-import { openTileLog } from './tilelog.ts';
+import { openCheckpoint } from '../src/ledger/checkpoint.ts';
+import type { SignedCheckpoint } from '../src/ledger/checkpoint.ts';
+import type { WriteFaults } from '../src/ledger/faults.ts';
+import { parseNote, renderNote } from '../src/ledger/note.ts';
+import { verifyConsistency } from '../src/ledger/proof.ts';
+import { growingSource, testSigner, withDirectory } from '../src/ledger/testlog.ts';
+import { openTileLog } from '../src/ledger/tilelog.ts';
 
 const origin = 'faults.test';
 const sizes = [3, 256, 300];

@@ -3,12 +3,12 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { rebuildAndCompare, systemActor } from '#journal';
-import { cosignersOf } from './cosigning.ts';
-import { parseForkFile, verifyForkFile } from './fork.ts';
-import { parseNote } from './note.ts';
-import { judgeCheckpoint } from './policy.ts';
-import { modules, type Network, openServer, type Server, trust, withServers } from './testservers.ts';
-import { parseVkey } from './vkey.ts';
+import { cosignersOf } from '../src/ledger/cosigning.ts';
+import { parseForkFile, verifyForkFile } from '../src/ledger/fork.ts';
+import { parseNote } from '../src/ledger/note.ts';
+import { judgeCheckpoint } from '../src/ledger/policy.ts';
+import { modules, type Network, openServer, type Server, trust, withServers } from '../src/ledger/testservers.ts';
+import { parseVkey } from '../src/ledger/vkey.ts';
 
 async function pair(a: Server, b: Server, fail: 'open' | 'closed'): Promise<void> {
   await trust(a, b, 'open');
@@ -100,9 +100,12 @@ test('fail-closed: without its witness nothing that needs a proof goes on, and t
     assert.ok(a.ledger.events.size() >= second, 'it is logged all the same');
     assert.equal(await servedCheckpoint(a), served);
     assert.match(a.assurance.cosigning.states()[0]?.trouble ?? '', /cannot be reached/);
+    assert.equal(a.ledger.refusal?.code, 'ledger.not_witnessed', 'so that readiness says it');
+    assert.equal(a.ledger.shownCheckpoint().note, served);
     network.servers.set(b.url, b.assurance);
     const { checkpoint } = await a.ledger.proveFact(second);
     assert.ok(checkpoint.size >= second);
+    assert.equal(a.ledger.refusal, undefined);
   }));
 
 test('fail-open: the log goes on without its witness and says so', () =>
