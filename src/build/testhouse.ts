@@ -129,6 +129,7 @@ export async function withHouse(test: (house: House) => Promise<void>, { signing
           name: 'acme/hello',
           pusher: owner.principal,
           updates: [{ ref, old: '0'.repeat(40), new: commit }],
+          tagged: [],
           commits: [],
           checks: [],
           certificate: null,

@@ -51,6 +51,9 @@ export const sourceModule: ModuleDefinition = {
         await moveRef(tx, repository, update, push);
         await insertUpdate(tx, repository, update, push);
       }
+      for (const { ref, commit } of payload.tagged) {
+        await insertUpdate(tx, repository, { ref, old: commit, new: commit }, push);
+      }
       for (const commit of payload.commits) await insertCommit(tx, repository, { ...commit, push });
       if (certificateNonce !== null) await insertNonce(tx, repository, certificateNonce, push);
     }),

@@ -52,6 +52,8 @@ export const pushAccepted = defineFact({
     name: RepositoryName,
     pusher: Id,
     updates: z.array(UpdateRecord).min(1),
+    /** The commit behind each annotated tag, whose own object is what the update names. */
+    tagged: z.array(z.strictObject({ ref: RefName, commit: ObjectId })).default([]),
     /** Every commit the push brought. `signer` and `key` are null only where the signature control was off. */
     commits: z.array(z.strictObject({ id: ObjectId, signer: Id.nullable(), key: z.string().max(100).nullable() })),
     checks: z.array(CheckRecord),

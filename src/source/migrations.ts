@@ -46,7 +46,7 @@ export const migrations: readonly Migration[] = [
         .addColumn('repository_id', types.text, (column) => column.notNull())
         .addColumn('ref', types.text, (column) => column.notNull())
         .addColumn('target', types.text, (column) => column.notNull())
-        .addPrimaryKeyConstraint('source_update_key', ['push_id', 'ref'])
+        .addPrimaryKeyConstraint('source_update_key', ['push_id', 'ref', 'target'])
         .execute();
       await db.schema
         .createIndex('source_update_by_target')

@@ -29,6 +29,7 @@ import type { GateSocket, HookAnswer, HookQuestion } from './gate-socket.ts';
 import { exitOf, type GitPlace, readObjects, runGit, spawnGit, statObjects } from './git.ts';
 import { renderAcceptance, renderRefusal } from './message.ts';
 import type { GateLimits, SourceControls } from './policy.ts';
+import { peelToCommit } from './reading.ts';
 import { isObjectId, isZeroId, parseUpdates, type RefUpdate } from './ref.ts';
 import { isNonceUsed, refsOf, type Repository } from './store.ts';
 
@@ -283,12 +284,13 @@ export function createPushes(dependencies: PushDependencies): Pushes {
       if (blob !== undefined && isObjectId(blob)) await dropLooseObject(dir, blob);
       return await refuse(session, updates, decision.verdict.checks);
     }
-    return await accept(session, updates, decision, certificate, quarantine);
+    const tagged = await commitsBehindTags(place, updates);
+    return await accept(session, { updates, tagged }, decision, certificate, quarantine);
   }
 
   async function accept(
     session: Session,
-    updates: readonly RefUpdate[],
+    { updates, tagged }: { updates: readonly RefUpdate[]; tagged: PushAccepted['tagged'] },
     decision: GateDecision,
     certificate: PushCertificate | null,
     quarantine: string | undefined,
@@ -308,6 +310,7 @@ export function createPushes(dependencies: PushDependencies): Pushes {
         name: repository.name,
         pusher: caller.principal,
         updates: [...updates],
+        tagged,
         commits: [...decision.commits],
         checks: [...checks],
         certificate: stored,
@@ -458,3 +461,12 @@ const busy = (name: string) =>
     message: `Another push to ${name} is being decided.`,
     hint: 'Wait until it is through, fetch, and push again.',
   });
+
+async function commitsBehindTags(place: GitPlace, updates: readonly RefUpdate[]): Promise<PushAccepted['tagged']> {
+  const tagged: PushAccepted['tagged'] = [];
+  for (const { ref, new: object } of updates) {
+    const commit = ref.startsWith('refs/tags/') && !isZeroId(object) ? await peelToCommit(place, object) : undefined;
+    if (commit !== undefined && commit !== object) tagged.push({ ref, commit });
+  }
+  return tagged;
+}

@@ -212,14 +212,6 @@ export async function createSource(options: SourceOptions): Promise<Source> {
     };
   }
 
-  /** An annotated tag is an object of its own: the push that made it is the push that put the ref at the commit. */
-  async function findTagging(repository: string, ref: string, commit: string): Promise<string | undefined> {
-    if (!ref.startsWith('refs/tags/')) return undefined;
-    const tag = (await store.refsOf(db, repository)).find((one) => one.ref === ref);
-    const tagged = tag && (await peelToCommit(placeOf(repository), tag.target));
-    return tagged === commit ? tag?.push : undefined;
-  }
-
   return {
     async createRepository(caller, request) {
       const project = await identity.requireProject(request.project);
@@ -318,8 +310,7 @@ export async function createSource(options: SourceOptions): Promise<Source> {
     async requireCommit(repositoryId, commit, ref) {
       const repository = await requireRepositoryById(repositoryId);
       await requireUntampered(repository);
-      const push =
-        (await store.findUpdate(db, repositoryId, ref, commit)) ?? (await findTagging(repositoryId, ref, commit));
+      const push = await store.findUpdate(db, repositoryId, ref, commit);
       if (push === undefined) throw notRecorded(commit);
       const record = await requireRecorded(repositoryId, commit);
       const [found] = await statObjects(placeOf(repositoryId), [commit]);

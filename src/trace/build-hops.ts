@@ -49,19 +49,20 @@ export function pushHop({ push, pushRows, run }: ChainEvidence, title: string): 
   if (!push) return missingHop('push', queued?.push ?? '', title, 'the accepted push of the run');
   const { payload } = push.fact;
   const refused = payload.checks.find(({ status }) => status === 'failed');
-  const update = payload.updates.find(({ ref }) => ref === queued?.ref);
+  const isOurs = ({ ref }: { ref: string }) => ref === queued?.ref;
+  const commit = payload.tagged.find(isOurs)?.commit ?? payload.updates.find(isOurs)?.new;
   return makeHop({
     kind: 'push',
     id: payload.push,
     title: `${title}: ${payload.updates.map(({ ref }) => ref).join(', ')} of ${payload.name}`,
     proven: [push],
-    links: { commit: update?.new ?? 'none', pusher: payload.pusher },
+    links: { commit: commit ?? 'none', pusher: payload.pusher },
     checks: [
       ...pushRows,
       refused
         ? failed('gate said yes', { code: 'trace.link_broken', expected: 'every check passed', found: refused.name })
         : passed('gate said yes', `${payload.checks.length} checks`),
-      agrees('commit', queued?.commit, update?.new),
+      agrees('commit', queued?.commit, commit),
       agrees('push', queued?.push, payload.push),
     ],
   });

@@ -194,6 +194,7 @@ async function recordBuild(house: House, options: BuildOptions): Promise<Built> 
     name: 'acme/hello',
     pusher: options.author ?? 'prn_author',
     updates: [{ ref, old: '0'.repeat(40), new: commit }],
+    tagged: [],
     commits: [{ id: commit, signer: options.author ?? 'prn_author', key: options.key ?? 'SHA256:test' }],
     checks: [],
     certificate: null,
