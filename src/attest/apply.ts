@@ -9,6 +9,7 @@ import type {
   PrecertificateLogged,
   TrustEstablished,
   TrustRotated,
+  TufPublished,
 } from './facts.ts';
 import { nextLogIndex, type Tables } from './store.ts';
 
@@ -40,6 +41,18 @@ export const apply: Readonly<Record<string, Apply>> = {
   },
   'attest.entry_submitted': (tx, fact: Fact<EntrySubmitted>) =>
     insertEntry(tx, fact, fact.payload.log, fact.payload.body),
+  'attest.tuf_published': async (tx, { number, at, payload }: Fact<TufPublished>) => {
+    const { role, version, document, targets } = payload;
+    await tx.as<Tables>().insertInto('attest_tuf').values({ role, version, document, at, fact: number }).execute();
+    for (const target of targets) {
+      await tx
+        .as<Tables>()
+        .insertInto('attest_tuf_target')
+        .values(target)
+        .onConflict((conflict) => conflict.columns(['sha256', 'name']).doNothing())
+        .execute();
+    }
+  },
   'attest.alert_raised': async (tx, { number, at, payload }: Fact<AlertRaised>) => {
     const row = { fact: number, at, document: JSON.stringify(payload) };
     await tx.as<Tables>().insertInto('attest_alert').values(row).execute();

@@ -37,6 +37,7 @@ import { createEntryDesk, type LoggedEntry, type Submission } from './submit.ts'
 import type { TrustedRootJson } from './trusted-root.ts';
 import type { SignatureLog, TrustPart, TrustState } from './trust-state.ts';
 import { checkClock, openTrust } from './trust.ts';
+import { openTufRepository, type TufRepository } from './tuf-repository.ts';
 import { signTimestamp } from './tsa.ts';
 import type { StampRequest } from './tsq.ts';
 import { verifyBundle } from './verify.ts';
@@ -110,6 +111,7 @@ export interface Attest {
   renderRekor2(bundle: Digest): Promise<Buffer>;
   trustedRoot(): TrustedRootJson;
   trust(): TrustState;
+  readonly tuf: TufRepository;
   /** The newest first. */
   alerts(): Promise<Alert[]>;
   /** The next generation of a part; what the one before signed stays valid. `compromised` ends that at once. */
@@ -140,6 +142,7 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
   const trust = await openTrust(options);
   const controlIssuer = `${publicUrl}/oidc/control`;
   const logs = await openSignatureLogs({ dir, trust, db, clock });
+  const tuf = await openTufRepository({ ...options, trust });
   const certificates = createCertificateDesk({ journal, db, clock, trust, publicUrl });
   const entries = createEntryDesk({ journal, db, clock, trust, logs, controlIssuer });
   const running = new Map<string, Promise<unknown>>();
@@ -323,9 +326,14 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
     },
     trustedRoot: () => trust.trustedRoot(),
     trust: () => trust.state(),
+    tuf,
     alerts: async () =>
       (await listAlerts(db, ALERTS_MAX)).map(({ at, document }) => ({ ...(JSON.parse(document) as AlertRaised), at })),
-    rotate: (part, how) => trust.rotate(part, how),
+    async rotate(part, how) {
+      const state = await trust.rotate(part, how);
+      await tuf.refresh();
+      return state;
+    },
     close: () => logs.close(),
   };
 }

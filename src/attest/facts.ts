@@ -130,6 +130,18 @@ export const alertRaised = defineFact({
   }),
 });
 
+/** Metadata of the TUF repository, as clients get it, and with targets the files that are new in it. */
+export const tufPublished = defineFact({
+  type: 'attest.tuf_published',
+  version: 1,
+  schema: z.strictObject({
+    role: z.enum(['root', 'targets', 'snapshot', 'timestamp']),
+    version: z.int().min(1),
+    document: z.string().max(100_000),
+    targets: z.array(z.strictObject({ name: z.string(), sha256: Hex, content: z.string().max(100_000) })).max(500),
+  }),
+});
+
 export const bundleMade = defineFact({
   type: 'attest.bundle_made',
   version: 1,
@@ -148,6 +160,7 @@ export type TrustEstablished = z.infer<typeof trustEstablished.schema>;
 export type TrustRotated = z.infer<typeof trustRotated.schema>;
 export type CertificateRequested = z.infer<typeof certificateRequested.schema>;
 export type EntrySubmitted = z.infer<typeof entrySubmitted.schema>;
+export type TufPublished = z.infer<typeof tufPublished.schema>;
 export type AlertRaised = z.infer<typeof alertRaised.schema>;
 export type PrecertificateLogged = z.infer<typeof precertificateLogged.schema>;
 export type EntryLogged = z.infer<typeof entryLogged.schema>;

@@ -48,5 +48,8 @@ export {
   withoutCertificateLogs,
 } from './trusted-root.ts';
 export { type SignatureLog, type TrustPart, trustParts, type TrustState } from './trust-state.ts';
+export { type TufRepository, type TufStatus } from './tuf-repository.ts';
+export { signMetadata, tufKey } from './tuf.ts';
 export { checkStamp, parseTimestampQuery, renderRejection, type StampRequest } from './tsq.ts';
 export { type BundleVerdict, verifyBundle, type VerifyRequest } from './verify.ts';
+export { startTrustKeeper, type TrustKeeper } from './worker.ts';

@@ -60,4 +60,25 @@ export const migrations: readonly Migration[] = [
       await db.schema.createIndex('attest_subject_digest').on('attest_subject').columns(['digest', 'bundle']).execute();
     },
   },
+  {
+    name: '0002_tuf',
+    async up(db, types) {
+      await db.schema
+        .createTable('attest_tuf')
+        .addColumn('role', types.text, (column) => column.notNull())
+        .addColumn('version', types.int64, (column) => column.notNull())
+        .addColumn('document', types.text, (column) => column.notNull())
+        .addColumn('at', types.int64, (column) => column.notNull())
+        .addColumn('fact', types.int64, (column) => column.notNull())
+        .addPrimaryKeyConstraint('attest_tuf_key', ['role', 'version'])
+        .execute();
+      await db.schema
+        .createTable('attest_tuf_target')
+        .addColumn('sha256', types.text, (column) => column.notNull())
+        .addColumn('name', types.text, (column) => column.notNull())
+        .addColumn('content', types.text, (column) => column.notNull())
+        .addPrimaryKeyConstraint('attest_tuf_target_key', ['sha256', 'name'])
+        .execute();
+    },
+  },
 ];

@@ -9,6 +9,7 @@ import {
   precertificateLogged,
   trustEstablished,
   trustRotated,
+  tufPublished,
 } from './facts.ts';
 import { migrations } from './migrations.ts';
 
@@ -24,6 +25,7 @@ export const attestModule: ModuleDefinition = {
     entrySubmitted,
     bundleMade,
     alertRaised,
+    tufPublished,
   ] as ModuleDefinition['facts'],
   apply,
 };

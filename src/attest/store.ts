@@ -33,6 +33,8 @@ export interface Tables {
     request: string;
     fact: number;
   };
+  attest_tuf: { role: string; version: number; document: string; at: number; fact: number };
+  attest_tuf_target: { sha256: string; name: string; content: string };
   attest_alert: { fact: number; at: number; document: string };
   attest_entry: EntryTable;
   attest_bundle: BundleTable;
@@ -131,4 +133,35 @@ export async function listBundles(db: Db, subject: string, limit: number): Promi
     .orderBy('log_index')
     .limit(limit)
     .execute();
+}
+
+export async function newestTuf(db: Db, role: string) {
+  return await db
+    .read<Tables>()
+    .selectFrom('attest_tuf')
+    .selectAll()
+    .where('role', '=', role)
+    .orderBy('version', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+export async function findTuf(db: Db, role: string, version: number) {
+  return await db
+    .read<Tables>()
+    .selectFrom('attest_tuf')
+    .selectAll()
+    .where('role', '=', role)
+    .where('version', '=', version)
+    .executeTakeFirst();
+}
+
+export async function findTarget(db: Db, sha256: string, name: string) {
+  return await db
+    .read<Tables>()
+    .selectFrom('attest_tuf_target')
+    .selectAll()
+    .where('sha256', '=', sha256)
+    .where('name', '=', name)
+    .executeTakeFirst();
 }

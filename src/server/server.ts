@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { bindApi } from '#api';
+import { startTrustKeeper } from '#attest';
 import { type Clock, systemClock } from '#base';
 import { type App, createApp, issueTlsIdentity } from '#http';
 import { ensureDirectory } from '#storage';
@@ -87,6 +88,11 @@ export async function startServer(
       version: VERSION,
       onError: (error, fact) => app.log.error({ err: error, fact: fact.number }, 'a worker will try this fact again'),
     });
+    const keeper = startTrustKeeper({
+      attest: platform.attest,
+      onError: (error) => app.log.error({ err: error }, 'the TUF repository could not be signed anew'),
+    });
+    closers.push(() => keeper.stop());
     const first = await platform.identity.bootstrapOwner();
     await app.listen({ host, port });
     if (controls.listener?.noPlaintext === false) closers.push(await listenInPlaintext(app, host));
@@ -104,7 +110,16 @@ export async function startServer(
   }
 }
 
-const logsOf = ({ ledger, attest }: Platform) => ({ events: ledger.events, signatures: attest.signaturesLog });
+/** After a rotation, `signatures` and `rekor2` are the logs that took over. */
+const logsOf = ({ ledger, attest }: Platform) => ({
+  events: ledger.events,
+  get signatures() {
+    return attest.signaturesLog;
+  },
+  get rekor2() {
+    return attest.activeLog('rekor2').tiles;
+  },
+});
 
 /** What was asked for; else the port listened on, which a data directory that exists already overrules. */
 async function publicUrlOf(settings: ServerSettings, port: number): Promise<{ publicUrl?: string }> {

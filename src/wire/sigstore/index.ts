@@ -7,6 +7,7 @@ import { registerOidc } from './oidc.ts';
 import { registerRekor1 } from './rekor1.ts';
 import { registerRekor2 } from './rekor2.ts';
 import { registerTimestamp } from './timestamp.ts';
+import { registerTuf } from './tuf.ts';
 
 export interface SigstoreDeps {
   attest: Attest;
@@ -22,6 +23,7 @@ export function registerSigstoreRoutes(app: App, deps: SigstoreDeps): void {
   registerRekor1(app, deps);
   registerRekor2(app, deps);
   registerTimestamp(app, deps);
+  registerTuf(app, deps);
 }
 
 /** Where the Authorization header carries the token of another issuer, which is looked at there and not at the door. */
