@@ -24,7 +24,7 @@ const VERIFY_TIMEOUT_MS = 3_600_000;
 
 export const showStatus: Run = async (invocation) => {
   const view = await withClient(invocation, (client) => memoryOf(invocation).advance(client));
-  const { checkpoint, vkey, consistentSince } = view;
+  const { checkpoint, vkey, consistentSince, witnessing } = view;
   const document = {
     origin: checkpoint.origin,
     size: checkpoint.size,
@@ -32,6 +32,7 @@ export const showStatus: Run = async (invocation) => {
     vkey,
     checkpoint: checkpoint.note,
     consistentSince: consistentSince ?? null,
+    witnessing,
   };
   const memory =
     consistentSince === undefined
@@ -42,6 +43,11 @@ export const showStatus: Run = async (invocation) => {
     ['size', document.size],
     ['root', document.root],
     ['key', vkey],
+    [
+      'witnessed',
+      witnessing?.quorum ? `size ${witnessing.witnessedSize ?? 0}, fail-${witnessing.fail}` : 'no witness is asked for',
+    ],
+    ['missing', witnessing?.troubles.join(' ')],
   ]);
   return { document, text: `${fields}\n${memory}` };
 };

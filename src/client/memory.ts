@@ -33,6 +33,8 @@ export interface LedgerView {
   vkey: string;
   /** Size of the checkpoint that was remembered; undefined at the first sight of this server. */
   consistentSince: number | undefined;
+  /** What the server says about its witnesses. */
+  witnessing: z.output<typeof showLedger.response>['witnessing'];
 }
 
 export interface CheckpointMemory {
@@ -65,7 +67,7 @@ export function openCheckpointMemory(file: string): CheckpointMemory {
         }
       }
       await writeSeen(file, { ...all, [client.origin]: { vkey, note: checkpoint.note } });
-      return { checkpoint, vkey, consistentSince: remembered?.size };
+      return { checkpoint, vkey, consistentSince: remembered?.size, witnessing: status.witnessing };
     },
   };
 }

@@ -34,6 +34,8 @@ export interface Assurance {
   /** Others as our witnesses. */
   readonly cosigning: Cosigning;
   readonly heads: StreamHeadsLog;
+  /** The ML-DSA-44 key that signs our cosigned checkpoints as well; undefined where Node has none. */
+  readonly postQuantumKey: string | undefined;
   /** Puts the checkpoints of this log of ours under the events log from now on. */
   anchor(log: TileLog): Promise<Anchor>;
   /** This server and another one witness each other; the other one is told by its own call. */
@@ -120,6 +122,7 @@ export async function openAssurance(
     witness: createWitness({ journal, db, objects, clock, cosigners }),
     cosigning,
     heads,
+    postQuantumKey: ownCosigners[0]?.verifier.vkey,
     async anchor(other) {
       const { anchorIntervalMs } = options;
       const interval = anchorIntervalMs === undefined ? {} : { minIntervalMs: anchorIntervalMs };

@@ -16,6 +16,8 @@ const WitnessView = z.object({
   /** Our log, and the key to pin. */
   origin: z.string(),
   log: z.string(),
+  /** Its ML-DSA-44 key, for a policy that asks for it as for a witness. */
+  postQuantum: z.string().nullable(),
   /** Us as a witness of others. */
   witness: z.object({ url: z.string(), vkeys: z.array(z.string()) }),
   fail: FailPolicy,
@@ -204,6 +206,7 @@ export async function presentWitnesses(
   return {
     origin: events.origin,
     log: events.verifier.vkey,
+    postQuantum: assurance.postQuantumKey ?? null,
     witness: { url, vkeys: witness.verifiers.map(({ vkey }) => vkey) },
     fail,
     policy: renderPolicyText(policy),

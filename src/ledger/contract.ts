@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { defineEndpoint } from '#base';
 import type { Check, Verdict } from '#base';
+import { FailPolicy } from './facts.ts';
 import { hashBase64 } from './hash.ts';
 import type { Ledger } from './ledger.ts';
 import type { ConsistencyProof } from './proof.ts';
@@ -19,6 +20,15 @@ const LedgerStatus = z.object({
   checkpoint: z.string(),
   /** The key to pin. */
   vkey: z.string(),
+  /** What the witness policy demands, and what is missing; null where the ledger has no witnesses at all. */
+  witnessing: z
+    .object({
+      fail: FailPolicy,
+      quorum: z.boolean(),
+      witnessedSize: z.number().nullable(),
+      troubles: z.array(z.string()),
+    })
+    .nullable(),
   writable: z.boolean(),
   refusal: z.object({ code: z.string(), message: z.string(), hint: z.string() }).nullable(),
 });
@@ -107,8 +117,22 @@ export function presentLedger(ledger: Ledger): z.output<typeof LedgerStatus> {
     root: hashBase64(root),
     checkpoint: note,
     vkey: events.verifier.vkey,
+    witnessing: presentWitnessing(ledger),
     writable: refusal === undefined,
     refusal: refusal ? { code: refusal.code, message: refusal.message, hint: refusal.hint } : null,
+  };
+}
+
+function presentWitnessing({ assurance }: Ledger): z.output<typeof LedgerStatus>['witnessing'] {
+  if (!assurance) return null;
+  const { cosigning } = assurance;
+  const { fail, policy } = cosigning.settings();
+  const quorum = policy.quorum !== undefined;
+  return {
+    fail,
+    quorum,
+    witnessedSize: quorum ? (cosigning.witnessed()?.size ?? null) : null,
+    troubles: cosigning.states().flatMap(({ name, trouble }) => (trouble === undefined ? [] : [`${name}: ${trouble}`])),
   };
 }
 

@@ -142,7 +142,7 @@ export function createCosigning(options: CosigningOptions): Cosigning {
     const cosigned = satisfying({ ...checkpoint, note });
     missed = cosigned ? 0 : checkpoint.size;
     if (!cosigned || cosigned.size < (witnessed?.size ?? 0)) return;
-    await options.remember(note);
+    if (settings.policy.quorum !== undefined) await options.remember(note);
     settle(cosigned);
   }
 

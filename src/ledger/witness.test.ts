@@ -1,17 +1,16 @@
 import assert from 'node:assert/strict';
-import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { test } from 'node:test';
 import { systemActor } from '#journal';
 import { parseForkFile, verifyForkFile } from './fork.ts';
 import { openNote, parseNote } from './note.ts';
 import { type Server, withServers } from './testservers.ts';
-import { createNoteSigner, parseVkey, signNote } from './vkey.ts';
+import { createCosigner, createNoteSigner, createNoteVerifier, type NoteSigner, parseVkey, signNote } from './vkey.ts';
 import { renderCheckpoint } from './checkpoint.ts';
 import { hashFromBase64 } from './hash.ts';
 import type { Hash } from './hash.ts';
 import { originHash } from './fork.ts';
 import type { WitnessAnswer } from './witness.ts';
-import { createNoteVerifier } from './vkey.ts';
 
 // C2SP litewitness test vectors.
 const origin = 'sigsum.org/v1/tree/4d6d8825a6bb689d459628312889dfbb0bcd41b5211d9e1ce768b0ff0309e562';
@@ -136,7 +135,6 @@ test('two roots for one size are kept as evidence that anybody can check, and en
   }));
 
 test('the cosignature vector: name, time and text give exactly these bytes', async () => {
-  const { createCosigner } = await import('./vkey.ts');
   const privateKey = createPrivateKey({
     key: Buffer.from(
       '302e020100300506032b65700422042031ffc2116ecbe003acaa800ab70757bd7d53206e3febef6a6d0796d95530b34f',
@@ -159,8 +157,6 @@ test('the cosignature vector: name, time and text give exactly these bytes', asy
 });
 
 test('an ML-DSA-44 cosignature is bound to cosigner, time, origin, size and root', async () => {
-  const { generateKeyPairSync } = await import('node:crypto');
-  const { createCosigner } = await import('./vkey.ts');
   const { privateKey, publicKey } = generateKeyPairSync('ml-dsa-44');
   const key = { publicKey, sign: async (bytes: Uint8Array) => sign(null, bytes, privateKey) };
   const cosigner = createCosigner('example.com/witness', key, { now: () => 1_679_315_147_000 });
@@ -181,3 +177,40 @@ test('an ML-DSA-44 cosignature is bound to cosigner, time, origin, size and root
   const other = createCosigner('example.com/other', key, { now: () => 1_679_315_147_000 });
   assert.ok(!verifier.verify(text, (await other.sign(text)).signature), 'another name');
 });
+
+test('a record that fails, persisted or not, is never answered with a cosignature, and the next submission sees what is stored', async () => {
+  for (const how of ['not_persisted', 'persisted'] as const) {
+    await withServers(['w'], async ([server]) => {
+      assert.ok(server);
+      const { createWitness } = await import('./witness.ts');
+      const cosigner = createCosignerOf('witness.w');
+      let failing = false;
+      const journal = {
+        ...server.journal,
+        async record(draft: Parameters<typeof server.journal.record>[0]) {
+          if (failing && how === 'not_persisted') throw new Error('the disk is full');
+          const fact = await server.journal.record(draft);
+          if (failing) throw new Error('the answer was lost');
+          return fact;
+        },
+      } as typeof server.journal;
+      const witness = createWitness({ ...server, journal, clock: { now: Date.now }, cosigners: [cosigner] });
+      await witness.trustLog(systemActor('test'), vkey);
+      assert.equal((await witness.addCheckpoint(body(0, [], size1))).status, 200);
+      failing = true;
+      await assert.rejects(witness.addCheckpoint(body(1, proof13, size3)));
+      failing = false;
+      const stored = (await witness.logs())[0]?.size;
+      assert.equal(stored, how === 'persisted' ? 3 : 1);
+      const again = await witness.addCheckpoint(body(1, proof13, size3));
+      assert.equal(again.status, how === 'persisted' ? 409 : 200);
+      assert.equal((await witness.addCheckpoint(body(3, [], size3))).status, 200);
+    });
+  }
+});
+
+function createCosignerOf(label: string): NoteSigner {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const key = { publicKey, sign: async (bytes: Uint8Array) => sign(null, bytes, privateKey) };
+  return createCosigner(label, key, { now: Date.now });
+}
