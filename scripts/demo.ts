@@ -25,16 +25,18 @@ const started = Date.now();
 /** One step: its line, its evidence. After a failure nothing more is tried, and the steps left out are not listed as done. */
 async function step<T>(name: string, work: () => Promise<{ evidence: Evidence; value: T }>): Promise<T> {
   reporter.begin(steps.length + 1, name);
+  const begun = Date.now();
+  const seconds = () => (Date.now() - begun) / 1000;
   try {
     const { evidence, value } = await work();
     const done = { name, ok: true, evidence };
     steps.push(done);
-    reporter.end(done);
+    reporter.end(done, seconds());
     return value;
   } catch (error) {
     const failed = { name, ok: false, evidence: { error: error instanceof Error ? error.message : String(error) } };
     steps.push(failed);
-    reporter.end(failed);
+    reporter.end(failed, seconds());
     throw error;
   }
 }

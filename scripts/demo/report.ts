@@ -11,7 +11,7 @@ export interface Step {
 
 export interface Reporter {
   begin(number: number, title: string): void;
-  end(step: Step): void;
+  end(step: Step, seconds: number): void;
   note(text: string): void;
   finish(steps: readonly Step[], url: string, seconds: number): void;
 }
@@ -38,9 +38,9 @@ function textReporter(): Reporter {
       print('');
       print(styleText('bold', `${String(number).padStart(2)}  ${title}`));
     },
-    end(step) {
+    end(step, seconds) {
       for (const [key, value] of Object.entries(step.evidence)) for (const line of lines(key, value)) print(line);
-      print(step.ok ? styleText('green', '    ✓ done') : styleText('red', '    ✗ failed'));
+      print(step.ok ? styleText('green', `    ✓ done in ${seconds.toFixed(1)} s`) : styleText('red', '    ✗ failed'));
     },
     note: (text) => print(`    ${text}`),
     finish(steps, url, seconds) {

@@ -83,7 +83,12 @@ export async function waybill(
   options: { status?: number | readonly number[]; input?: string } = {},
 ): Promise<Record<string, any>> {
   const ran = await run(process.execPath, [cli, ...words, '--json'], {
-    env: { HOME: person.home, WAYBILL_HOME: join(person.home, 'waybill') },
+    // One cache of compiled code for all of them: they share a machine.
+    env: {
+      HOME: person.home,
+      WAYBILL_HOME: join(person.home, 'waybill'),
+      XDG_CACHE_HOME: join(dirname(person.home), 'cache'),
+    },
     ...(options.input === undefined ? {} : { input: options.input }),
   });
   const wanted = [options.status ?? 0].flat();

@@ -156,6 +156,12 @@ test('rebuild agrees with the tables, and names an edited row, an added row and 
     await tamper(`delete from toy_name where stream = 'toy/z'`);
     await tamper(`update journal_payload set private = replace(private, 'two', 'owt') where number = 2`);
     assert.match((await verify()).checks[0]?.found ?? '', /fact 2/);
+
+    await tamper('drop table toy_name');
+    assert.equal(
+      (await verify()).checks.find((check) => check.name === 'table toy_name')?.code,
+      'journal.table_missing',
+    );
   });
 });
 

@@ -27,7 +27,8 @@ export async function rebuildAndCompare({
   try {
     await createJournal({ db: shadow, clock: systemClock, modules });
     const { facts, checks } = await replay(db, shadow, modules, onProgress);
-    for (const table of await evidenceTables(shadow)) checks.push(await compareTable(db, shadow, table));
+    const live = new Set(await evidenceTables(db));
+    for (const table of await evidenceTables(shadow)) checks.push(await compareTable(db, shadow, table, live));
     return { ...verdictOf(checks), facts };
   } finally {
     await shadow.close();
@@ -82,8 +83,16 @@ async function evidenceTables(db: Db): Promise<string[]> {
     .sort();
 }
 
-async function compareTable(db: Db, shadow: Db, table: string): Promise<Check> {
+async function compareTable(db: Db, shadow: Db, table: string, tables: ReadonlySet<string>): Promise<Check> {
   const expected = await rowsOf(shadow, table);
+  if (!tables.has(table)) {
+    return failed(`table ${table}`, {
+      code: 'journal.table_missing',
+      expected: 'the table the facts give',
+      found: 'no such table',
+      fix: 'Somebody dropped it beside Waybill. Restore the database, or rebuild the tables from the facts.',
+    });
+  }
   const found = await rowsOf(db, table);
   const differences: string[] = [];
   for (const row of expected) if (!found.delete(row)) differences.push(`missing or altered: ${row}`);
