@@ -36,6 +36,11 @@ export function bindAssurance(app: App, deps: AssuranceDeps): void {
     await assurance.addPeer(actorOf(caller), body);
     return await view();
   });
+  bindEndpoint(app, ledgerModule.distrustLog, async ({ caller, body }) => {
+    await identity.require(caller, 'instance:admin');
+    await assurance.witness.distrustLog(actorOf(caller), body);
+    return await view();
+  });
   bindEndpoint(app, ledgerModule.setWitnessPolicy, async ({ caller, body }) => {
     await identity.require(caller, 'instance:admin');
     await assurance.setPolicy(actorOf(caller), body);

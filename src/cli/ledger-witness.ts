@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { parseDigest } from '#base';
 import { type Client, createClient } from '#client';
-import { addPeer, setWitnessPolicy, showFork, showWitnesses } from '#ledger';
+import { addPeer, distrustLog, setWitnessPolicy, showFork, showWitnesses } from '#ledger';
 import type { Invocation, Outcome, Run } from './command.ts';
 import { readCa, withClient } from './connect.ts';
 import { UsageError } from './exit.ts';
@@ -16,7 +16,10 @@ export const witness: Run = async (invocation) => {
   const action = invocation.argument('action') ?? 'list';
   const run = actions[action];
   if (run) return await run(invocation);
-  throw new UsageError(`"${action}" is not something to do with witnesses.`, 'Use list, pair, policy or fork.');
+  throw new UsageError(
+    `"${action}" is not something to do with witnesses.`,
+    'Use list, pair, policy, fork or distrust.',
+  );
 };
 
 const actions: Readonly<Record<string, Run>> = {
@@ -24,6 +27,7 @@ const actions: Readonly<Record<string, Run>> = {
   pair,
   policy,
   fork,
+  distrust,
 };
 
 /** Asks both for their keys, then tells each about the other. What one refuses leaves the other one only listening. */
@@ -89,6 +93,13 @@ async function policy(invocation: Invocation): Promise<Outcome> {
     document: { policy: view.policy, fail: view.fail },
     text: `# fail-${view.fail}\n${printable(view.policy).trimEnd()}`,
   };
+}
+
+async function distrust(invocation: Invocation): Promise<Outcome> {
+  const origin = needed(invocation, 'log', 'the origin of the log');
+  const reason = needed(invocation, 'reason', 'why; it is recorded');
+  const view = await withClient(invocation, (client) => client.call(distrustLog, { body: { origin, reason } }));
+  return { document: view, text: `${printable(origin)} is not cosigned here any more.` };
 }
 
 async function fork(invocation: Invocation): Promise<Outcome> {

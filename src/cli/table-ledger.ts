@@ -9,8 +9,8 @@ export const ledgerCommands: readonly Command[] = [
     verb: 'witness',
     summary: 'List witnesses and forks, pair two servers, or set the witness policy.',
     description:
-      'ACTION is list, pair, policy or fork. `pair` makes this server and the one at --with witness each other: it asks both for their keys and configures both, so it needs an owner on each. `fork` writes a file of evidence.',
-    args: [{ name: 'action', summary: 'list (the default), pair, policy or fork.', optional: true }],
+      'ACTION is list, pair, policy, fork or distrust. `pair` makes this server and the one at --with witness each other: it asks both for their keys and configures both, so it needs an owner on each. `fork` writes a file of evidence.',
+    args: [{ name: 'action', summary: 'list (the default), pair, policy, fork or distrust.', optional: true }],
     flags: [
       { name: 'with', value: 'URL', summary: 'pair: the other server.' },
       { name: 'with-ca', value: 'FILE', summary: 'pair: certificate authority (PEM) of the other server.' },
@@ -23,6 +23,8 @@ export const ledgerCommands: readonly Command[] = [
         summary: 'Without its witnesses the ledger goes on and says so (open), or gives no proof (closed).',
       },
       { name: 'set', value: 'FILE', summary: 'policy: a C2SP tlog-policy file.' },
+      { name: 'log', value: 'ORIGIN', summary: 'distrust: the log of another server that is cosigned no more.' },
+      { name: 'reason', value: 'TEXT', summary: 'distrust: why; it is recorded.' },
       { name: 'evidence', value: 'DIGEST', summary: 'fork: which evidence.' },
       out,
     ],

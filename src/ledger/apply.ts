@@ -40,6 +40,9 @@ const apply: ModuleDefinition['apply'] = {
       .onConflict((conflict) => conflict.column('origin').doUpdateSet(values))
       .execute();
   }),
+  [facts.logDistrusted.type]: onFact(facts.logDistrusted, async (tx, { origin }) => {
+    await tx.as<Tables>().deleteFrom('ledger_trusted_log').where('origin', '=', origin).execute();
+  }),
   [facts.logWitnessed.type]: onFact(facts.logWitnessed, async (tx, { origin, size, root, note }, fact) => {
     const values = { size, root, note, fact: fact.number };
     await tx
@@ -73,6 +76,7 @@ export const ledgerModule: ModuleDefinition = {
     facts.witnessTrusted,
     facts.witnessPolicySet,
     facts.logTrusted,
+    facts.logDistrusted,
     facts.logWitnessed,
     facts.forkEvidence,
     facts.alertRaised,

@@ -75,6 +75,17 @@ export const addPeer = defineEndpoint({
   response: WitnessView,
 });
 
+export const distrustLog = defineEndpoint({
+  name: 'ledger.distrust',
+  method: 'POST',
+  path: '/api/v1/ledger/witnesses/distrust',
+  summary: 'Cosign the log of another server no more.',
+  auth: 'required',
+  permission: 'instance:admin',
+  body: z.strictObject({ origin: z.string().min(1).max(255), reason: z.string().min(1).max(500) }),
+  response: WitnessView,
+});
+
 export const setWitnessPolicy = defineEndpoint({
   name: 'ledger.policy',
   method: 'PUT',

@@ -44,6 +44,13 @@ export const logTrusted = defineFact({
   schema: z.strictObject({ origin: Origin, vkey: Vkey }),
 });
 
+/** We cosign it no more. What we cosigned stays known: trusted again, it must continue from there. */
+export const logDistrusted = defineFact({
+  type: 'ledger.log_distrusted',
+  version: 1,
+  schema: z.strictObject({ origin: Origin, reason: z.string().max(500) }),
+});
+
 /** We cosigned a checkpoint of another log; from now on nothing shorter and nothing different. */
 export const logWitnessed = defineFact({
   type: 'ledger.log_witnessed',

@@ -49,6 +49,7 @@ export {
   checkEverything,
   compareCheckpoint,
   confirmErasure,
+  distrustLog,
   exportFactNow,
   listErasures,
   presentWitnesses,

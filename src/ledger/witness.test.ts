@@ -100,6 +100,20 @@ test('of many submissions at once from one size exactly one is stored, and a ref
     assert.equal(await journal.head(), stored);
   }));
 
+test('a log that is trusted no more is unknown; trusted again it must go on from where it was', () =>
+  withWitness(async ({ assurance }, post) => {
+    await post(body(0, [], size1));
+    const actor = systemActor('test');
+    await assurance.witness.distrustLog(actor, { origin, reason: 'sold' });
+    assert.equal((await post(body(1, proof13, size3))).status, 404);
+    await assert.rejects(assurance.witness.distrustLog(actor, { origin, reason: 'again' }), {
+      code: 'ledger.log_unknown',
+    });
+    await assurance.witness.trustLog(actor, vkey);
+    assert.deepEqual(await post(body(0, [], size3)), { status: 409, type: 'text/x.tlog.size', body: '1\n' });
+    assert.equal((await post(body(1, proof13, size3))).status, 200);
+  }));
+
 test('two roots for one size are kept as evidence that anybody can check, and end the cosigning of that log', () =>
   withServers(['w'], async ([server]) => {
     assert.ok(server);

@@ -6,7 +6,7 @@ import { parseAddCheckpoint } from './addcheckpoint.ts';
 import type { AddCheckpoint } from './addcheckpoint.ts';
 import { parseCheckpointLines } from './checkpoint.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { logTrusted, logWitnessed } from './facts.ts';
+import { logDistrusted, logTrusted, logWitnessed } from './facts.ts';
 import { originHash, originStream, recordFork } from './fork.ts';
 import { emptyRoot, hashBase64, hashFromBase64 } from './hash.ts';
 import type { Hash } from './hash.ts';
@@ -35,6 +35,8 @@ export interface Witness {
   monitor(hash: string): Promise<string | undefined>;
   /** From now on checkpoints signed by this key are cosigned. The origin is the key's name. `ledger.log_key_changed` for another key. */
   trustLog(actor: Actor, vkey: string): Promise<void>;
+  /** Cosigns it no more. `ledger.log_unknown`. */
+  distrustLog(actor: Actor, wanted: { origin: string; reason: string }): Promise<void>;
   logs(): Promise<WitnessLog[]>;
 }
 
@@ -161,6 +163,15 @@ export function createWitness(options: WitnessOptions): Witness {
         actor,
       });
     },
+    async distrustLog(actor, { origin, reason }) {
+      if (!(await findTrustedLog(db, origin))) throw logUnknown(origin);
+      await journal.record({
+        fact: logDistrusted,
+        payload: { origin, reason },
+        stream: originStream(origin),
+        actor,
+      });
+    },
     async logs() {
       const [logs, witnessed, forks] = await Promise.all([listTrustedLogs(db), listWitnessed(db), listForks(db)]);
       return logs.map(({ origin, vkey }) => ({
@@ -227,6 +238,14 @@ const moved = () =>
     kind: 'conflict',
     message: 'Another checkpoint of this log was cosigned at the same moment.',
     hint: 'Submit the checkpoint again.',
+  });
+
+const logUnknown = (origin: string) =>
+  new Problem({
+    code: 'ledger.log_unknown',
+    kind: 'not_found',
+    message: `We do not witness a log named ${origin}.`,
+    hint: 'See `waybill ledger witness list` for those that we do.',
   });
 
 const notALogKey = () =>
