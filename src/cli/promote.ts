@@ -13,7 +13,9 @@ type Promotion = z.output<typeof releaseContract.PromotionView>;
 
 /** How long to wait for the decision unless told; it follows the evidence within a second or two. */
 const DECISION_WAIT_MS = 30_000;
-const POLL_MS = 300;
+const POLL_MS = 200;
+/** Until then a decision that needs nobody has been made. */
+const REFUSAL_MS = 1_500;
 
 const ANSWERS: Readonly<Record<Promotion['status'], { exit: ExitName; sentence: (to: string) => string }>> = {
   promoted: { exit: 'yes', sentence: (to) => `✓ promoted to ${to}` },
@@ -51,9 +53,12 @@ async function awaitDecision(invocation: Invocation, client: Client, first: Prom
   const waitMs = parseWait(invocation);
   const progress = startProgress(invocation.terminal, `Waiting for the decision on ${first.name}@${first.version}`);
   const until = Date.now() + waitMs;
+  const refusedBy = Date.now() + REFUSAL_MS;
   try {
     for (let promotion = first; ;) {
-      if (promotion.status !== 'waiting' || Date.now() >= until || needsApproval(promotion)) return promotion;
+      if (promotion.status !== 'waiting' || Date.now() >= until) return promotion;
+      // A refusal comes at once; what still waits then, and lacks an approval, waits for a person.
+      if (Date.now() > refusedBy && (await lacksApproval(client, promotion))) return promotion;
       await sleep(POLL_MS);
       promotion = await client.call(releaseContract.showPromotion, { params: { promotion: first.id } });
     }
@@ -67,10 +72,11 @@ function parseWait(invocation: Invocation): number {
   return text === undefined ? DECISION_WAIT_MS : parseDuration(text) * 1000;
 }
 
-function needsApproval(promotion: Promotion): boolean {
-  return promotion.checks.some(
-    (check) => check.status !== 'passed' && /approval/.test(`${check.name} ${check.code ?? ''}`),
-  );
+async function lacksApproval(client: Client, promotion: Promotion): Promise<boolean> {
+  const params = { project: promotion.name.split('/')[0] ?? '', environment: promotion.environment };
+  const { policy } = await client.call(releaseContract.showEnvironment, { params });
+  const needed = policy.rules.flatMap((rule) => (rule.kind === 'approvals' ? [rule.count] : []));
+  return promotion.approvals.length < Math.max(0, ...needed);
 }
 
 export const showPromotion: Run = async (invocation) => {
