@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { rebuildAndCompare } from '#journal';
 import type { Hash } from './hash.ts';
 import { parsePolicy, renderPolicy } from './policy.ts';

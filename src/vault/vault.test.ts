@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 import { Problem, systemClock } from '#base';
 import { createJournal, type Journal, rebuildAndCompare } from '#journal';
 import { type Db, openDatabase } from '#storage';
-import { openVault, type Vault, vaultModule } from './index.ts';
+import { offersAlgorithm, openVault, type Vault, vaultModule } from './index.ts';
 
 interface House {
   dir: string;
@@ -84,6 +84,17 @@ describe('a key in the vault', () => {
     assert.deepEqual(first.spki, second.spki);
     await assert.rejects(house.vault.createKey({ ...edKey, algorithm: 'p256' }), refusal('vault.key_exists'));
     await assert.rejects(house.vault.createKey({ ...edKey, purpose: 'other' }), refusal('vault.key_exists'));
+  });
+
+  test('may be an ML-DSA-44 key where Node has it, and is then given out by its own name only', async () => {
+    if (!offersAlgorithm('ml-dsa-44')) return;
+    await house.vault.createKey({ name: 'post-quantum', algorithm: 'ml-dsa-44', purpose: 'testing' });
+    const signer = await house.vault.postQuantumSigner('post-quantum');
+    const bytes = Buffer.from('signed');
+    const signature = await signer.sign(bytes);
+    assert.equal(signature.length, 2420);
+    assert.ok(verify(null, bytes, signer.publicKey, signature));
+    await assert.rejects(house.vault.signer('post-quantum'), TypeError);
   });
 
   test('that nobody created is not found', async () => {
