@@ -1,5 +1,6 @@
 import type { Artifacts } from '#artifact';
 import type { Attest } from '#attest';
+import type { Clock } from '#base';
 import type { Build } from '#build';
 import type { Deployments } from '#deploy';
 import type { Identity, Issuers } from '#identity';
@@ -29,6 +30,7 @@ export interface ApiDeps extends AssuranceDeps {
   ledger: Ledger;
   identity: Identity;
   issuers: Issuers;
+  clock: Clock;
   attest: Attest;
   source: Source;
   build: Build;

@@ -4,6 +4,7 @@ import {
   listAttestations,
   parseStatement,
   printTrustedRoot,
+  receiveBundle,
   showBundle,
   showTrustedRoot,
   subjectDigests,
@@ -11,7 +12,7 @@ import {
 } from '#attest';
 import { type Digest, parseDigest, parseJson, Problem, toIso } from '#base';
 import { type App, bindEndpoint } from '#http';
-import type { Caller, Identity } from '#identity';
+import { actorOf, type Caller, type Identity } from '#identity';
 
 const BUNDLE_CHARS_MAX = 2_000_000;
 
@@ -32,6 +33,7 @@ export function bindAttest(
         issuer: row.issuer,
         logIndex: row.logIndex,
         madeAt: toIso(row.madeAt),
+        buildLevel: row.buildLevel,
       })),
       next: null,
     };
@@ -46,11 +48,29 @@ export function bindAttest(
     await reply.type('application/vnd.dev.sigstore.bundle.v0.3+json').send(shown);
   });
 
+  bindEndpoint(app, receiveBundle, async ({ caller, body }) => {
+    const bytes = Buffer.from(`${JSON.stringify(body.bundle)}\n`);
+    const subjects = subjectsOf(bytes);
+    await requireToAttest(caller, subjects);
+    return await attest.receive(bytes, actorOf(caller));
+  });
+
   bindEndpoint(app, showTrustedRoot, async ({ query, reply }) => {
     const root = attest.trustedRoot();
     const shown = query.ctlogs === 'without' ? withoutCertificateLogs(root) : root;
     await reply.type('application/json; charset=utf-8').send(printTrustedRoot(shown, query.form));
   });
+
+  /** Whoever may put something beside an artifact, in any project that has it. */
+  async function requireToAttest(caller: Caller, subjects: readonly Digest[]): Promise<void> {
+    for (const digest of subjects) {
+      for (const record of await artifacts.findRecords({ digest, limit: 50 })) {
+        const scope = { project: record.project };
+        if ((await identity.decide(caller, 'artifact:upload-playground', scope)).allowed) return;
+      }
+    }
+    throw notVisible();
+  }
 
   /** The engine is asked about each project that holds the artifact; one yes is enough. */
   async function mayRead(caller: Caller, digest: Digest): Promise<boolean> {
@@ -62,8 +82,8 @@ export function bindAttest(
 }
 
 function subjectsOf(bundle: Buffer): Digest[] {
-  const json = parseJson(bundle.toString('utf8'), BUNDLE_CHARS_MAX) as { dsseEnvelope: { payload: string } };
-  return subjectDigests(parseStatement(Buffer.from(json.dsseEnvelope.payload, 'base64')));
+  const json = parseJson(bundle.toString('utf8'), BUNDLE_CHARS_MAX) as { dsseEnvelope?: { payload?: unknown } };
+  return subjectDigests(parseStatement(Buffer.from(String(json.dsseEnvelope?.payload ?? ''), 'base64')));
 }
 
 const notVisible = () =>

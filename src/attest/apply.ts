@@ -4,6 +4,7 @@ import { hashHex, leafHash } from '#ledger';
 import type {
   AlertRaised,
   BundleMade,
+  BundleReceived,
   EntryLogged,
   EntrySubmitted,
   PrecertificateLogged,
@@ -22,6 +23,30 @@ async function insertEntry(tx: Tx, { number, at }: Fact, log: string, body: stri
   const leaf = hashHex(leafHash(Buffer.from(body)));
   const row = { log, log_index: await nextLogIndex(tx, log), leaf, body, logged_at: at, fact: number };
   await tx.as<Tables>().insertInto('attest_entry').values(row).execute();
+}
+
+async function insertBundle(
+  tx: Tx,
+  { number, at, payload }: Fact<BundleMade>,
+  buildLevel: number | null,
+): Promise<void> {
+  const { bundle, attestation, predicateType, san, issuer, logIndex, subjects } = payload;
+  const row = {
+    bundle,
+    attestation,
+    predicate_type: predicateType,
+    san,
+    issuer,
+    log_index: logIndex,
+    made_at: at,
+    build_level: buildLevel,
+    fact: number,
+  };
+  await tx.as<Tables>().insertInto('attest_bundle').values(row).execute();
+  const rows = subjects.flatMap(({ name, digest }, position) =>
+    Object.entries(digest).map(([algorithm, hex]) => ({ bundle, position, digest: `${algorithm}:${hex}`, name })),
+  );
+  await tx.as<Tables>().insertInto('attest_subject').values(rows).execute();
 }
 
 export const apply: Readonly<Record<string, Apply>> = {
@@ -57,25 +82,6 @@ export const apply: Readonly<Record<string, Apply>> = {
     const row = { fact: number, at, document: JSON.stringify(payload) };
     await tx.as<Tables>().insertInto('attest_alert').values(row).execute();
   },
-  'attest.bundle_made': async (tx, { number, at, payload }: Fact<BundleMade>) => {
-    const { bundle, attestation, predicateType, san, issuer, logIndex, subjects } = payload;
-    await tx
-      .as<Tables>()
-      .insertInto('attest_bundle')
-      .values({
-        bundle,
-        attestation,
-        predicate_type: predicateType,
-        san,
-        issuer,
-        log_index: logIndex,
-        made_at: at,
-        fact: number,
-      })
-      .execute();
-    const rows = subjects.flatMap(({ name, digest }, position) =>
-      Object.entries(digest).map(([algorithm, hex]) => ({ bundle, position, digest: `${algorithm}:${hex}`, name })),
-    );
-    await tx.as<Tables>().insertInto('attest_subject').values(rows).execute();
-  },
+  'attest.bundle_made': (tx, fact: Fact<BundleMade>) => insertBundle(tx, fact, null),
+  'attest.bundle_received': (tx, fact: Fact<BundleReceived>) => insertBundle(tx, fact, fact.payload.buildLevel),
 };

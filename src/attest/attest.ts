@@ -30,6 +30,7 @@ import {
 import { openSignatureLogs } from './logs.ts';
 import type { IdentityExtensions } from './oid.ts';
 import { bundleNotFound, entryAltered, keyReused, selfCheckFailed, tooManyBundles } from './problems.ts';
+import { createReception, type ReceivedBundle } from './receive.ts';
 import { renderEntry, renderEntry2 } from './rekor.ts';
 import { parseStatement, Statement, STATEMENT_TYPE } from './statement.ts';
 import { type BundleTableRow, findBundle, findEntry, listAlerts, listBundles, newestEntry } from './store.ts';
@@ -70,6 +71,8 @@ export interface BundleRow {
   issuer: string;
   logIndex: number;
   madeAt: number;
+  /** For what others signed: the highest SLSA build level that provenance by this signer can have. Null for the control plane. */
+  buildLevel: number | null;
 }
 
 /** Something that must not be was found. */
@@ -101,6 +104,8 @@ export interface Attest {
   /** By uuid of Rekor v1 (the tree's id before the leaf's hash, or the hash alone). `attest.entry_not_found`. */
   findEntry(uuid: string): Promise<LoggedEntry>;
   entryAt(logIndex: number): Promise<LoggedEntry>;
+  /** Keeps a bundle that somebody else signed with a certificate of ours, verified. `attest.bundle_refused`. */
+  receive(bundle: Buffer, actor: Actor): Promise<ReceivedBundle>;
   /** RFC 3161: the time at which these bytes were seen here. */
   stamp(request: StampRequest): Promise<Buffer>;
   /** All bundles with this artifact (or `gitCommit:…`) among their subjects, oldest first. `attest.too_many_bundles`. */
@@ -297,6 +302,7 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
     sign,
     issueCertificate: (request) => trust.gate.pass(() => certificates(request)),
     submitEntry: (submission) => trust.gate.pass(() => entries.submit(submission)),
+    receive: createReception({ ...options, trust, controlIssuer }),
     findEntry: (uuid) => entries.find(uuid),
     entryAt: (logIndex) => entries.at(logIndex),
     stamp: (request) =>
@@ -370,5 +376,6 @@ function toBundleRow(row: BundleTableRow): BundleRow {
     issuer: row.issuer,
     logIndex: row.log_index,
     madeAt: row.made_at,
+    buildLevel: row.build_level,
   };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineEndpoint, DigestText } from '#base';
+import { IN_TOTO_PAYLOAD_TYPE } from './dsse.ts';
 import { trustParts } from './trust-state.ts';
 
 const AttestationItem = z.object({
@@ -9,6 +10,8 @@ const AttestationItem = z.object({
   issuer: z.string(),
   logIndex: z.int(),
   madeAt: z.iso.datetime(),
+  /** For what others signed: the highest SLSA build level their provenance can have. */
+  buildLevel: z.int().nullable(),
 });
 
 export const listAttestations = defineEndpoint({
@@ -111,4 +114,106 @@ export const rotateTrust = defineEndpoint({
   }),
   response: z.object({ part: z.enum(trustParts), generation: z.int(), startsAt: z.iso.datetime() }),
   status: 201,
+});
+
+const Base64 = z.base64().max(700_000);
+
+export const certifyKey = defineEndpoint({
+  name: 'signing.certificate',
+  method: 'POST',
+  path: '/api/v1/certificates',
+  summary:
+    'A ten-minute certificate for a P-256 key, in the name that an identity token gives. The token is the credential.',
+  auth: 'public',
+  body: z.strictObject({
+    token: z.string().max(17_000),
+    /** SubjectPublicKeyInfo, DER. */
+    publicKey: z.base64().max(4096),
+    /** Signature by the key over the token's sub, ECDSA with SHA-256 in DER. */
+    proof: z.base64().max(4096),
+  }),
+  response: z.object({ certificates: z.array(z.string()), san: z.string(), issuer: z.string() }),
+  status: 201,
+});
+
+export const witnessSignature = defineEndpoint({
+  name: 'signing.witness',
+  method: 'POST',
+  path: '/api/v1/signatures',
+  summary:
+    'Timestamp a signature and log it. The certificate it was made with is the credential; what does not verify is not logged.',
+  auth: 'public',
+  body: z.strictObject({
+    content: z.union([
+      z.strictObject({ payload: Base64, payloadType: z.literal(IN_TOTO_PAYLOAD_TYPE) }),
+      z.strictObject({ digest: DigestText }),
+    ]),
+    signature: z.base64().max(4096),
+    /** DER. */
+    certificate: z.base64().max(32_768),
+    format: z.enum(['rekor1', 'rekor2']).optional(),
+  }),
+  response: z.object({ timestamp: z.string(), entry: z.record(z.string(), z.unknown()) }),
+  status: 201,
+});
+
+export const receiveBundle = defineEndpoint({
+  name: 'attestation.add',
+  method: 'POST',
+  path: '/api/v1/attestations',
+  summary: 'Keep a bundle that was signed here by somebody else, beside the artifact it names.',
+  auth: 'required',
+  permission: 'artifact:upload-playground',
+  body: z.strictObject({ bundle: z.record(z.string(), z.unknown()) }),
+  response: z.object({
+    bundle: DigestText,
+    signer: z.string(),
+    issuer: z.string(),
+    buildLevel: z.int(),
+  }),
+  status: 201,
+});
+
+const TufVersion = z.object({ version: z.int(), expiresAt: z.iso.datetime() });
+
+export const showTuf = defineEndpoint({
+  name: 'trust.tuf',
+  method: 'GET',
+  path: '/api/v1/trust/tuf',
+  summary: 'Versions and ends of the TUF repository, where its root key is, and whether a signature is awaited.',
+  auth: 'required',
+  permission: 'ledger:read',
+  response: z.object({
+    key: z.enum(['vault', 'offline']),
+    pending: z.boolean(),
+    roles: z.object({ root: TufVersion, targets: TufVersion, snapshot: TufVersion, timestamp: TufVersion }),
+  }),
+});
+
+export const exportTuf = defineEndpoint({
+  name: 'trust.tuf.export',
+  method: 'POST',
+  path: '/api/v1/trust/tuf/exports',
+  summary: 'Root or targets metadata to be signed with a key that is kept elsewhere.',
+  auth: 'required',
+  permission: 'instance:admin',
+  body: z.strictObject({
+    role: z.enum(['root', 'targets']),
+    newKey: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
+  }),
+  response: z.object({ metadata: z.string() }),
+});
+
+export const importTuf = defineEndpoint({
+  name: 'trust.tuf.import',
+  method: 'POST',
+  path: '/api/v1/trust/tuf/imports',
+  summary: 'Take signed root or targets metadata back.',
+  auth: 'required',
+  permission: 'instance:admin',
+  body: z.strictObject({ metadata: z.string().max(200_000) }),
+  response: z.object({ done: z.literal(true) }),
 });

@@ -142,17 +142,25 @@ export const tufPublished = defineFact({
   }),
 });
 
-export const bundleMade = defineFact({
-  type: 'attest.bundle_made',
+const BundlePayload = z.strictObject({
+  attestation: z.string(),
+  bundle: DigestText,
+  predicateType: z.string(),
+  san: z.string(),
+  issuer: z.string(),
+  subjects: Subjects,
+  logIndex: z.int().min(0),
+});
+
+export const bundleMade = defineFact({ type: 'attest.bundle_made', version: 1, schema: BundlePayload });
+
+/** A bundle that somebody else signed, verified and kept. */
+export const bundleReceived = defineFact({
+  type: 'attest.bundle_received',
   version: 1,
-  schema: z.strictObject({
-    attestation: z.string(),
-    bundle: DigestText,
-    predicateType: z.string(),
-    san: z.string(),
-    issuer: z.string(),
-    subjects: Subjects,
-    logIndex: z.int().min(0),
+  schema: BundlePayload.extend({
+    /** The highest SLSA build level that provenance by this signer can have. */
+    buildLevel: z.int().min(1).max(3),
   }),
 });
 
@@ -164,4 +172,5 @@ export type TufPublished = z.infer<typeof tufPublished.schema>;
 export type AlertRaised = z.infer<typeof alertRaised.schema>;
 export type PrecertificateLogged = z.infer<typeof precertificateLogged.schema>;
 export type EntryLogged = z.infer<typeof entryLogged.schema>;
+export type BundleReceived = z.infer<typeof bundleReceived.schema>;
 export type BundleMade = z.infer<typeof bundleMade.schema>;

@@ -25,13 +25,19 @@ export { toPem } from './certificate.ts';
 export { type CertificateRequest, type IssuedCertificate } from './certificate-request.ts';
 export { buildLevelOf } from './claims.ts';
 export {
+  certifyKey,
+  exportTuf,
+  importTuf,
   listAttestations,
+  receiveBundle,
   rotateTrust,
   showBundle,
   showClientTrust,
   showSigningConfig,
   showTrust,
   showTrustedRoot,
+  showTuf,
+  witnessSignature,
 } from './contract.ts';
 export { IN_TOTO_PAYLOAD_TYPE, preAuthEncoding } from './dsse.ts';
 export { attestModule } from './module.ts';
@@ -49,7 +55,7 @@ export {
 } from './trusted-root.ts';
 export { type SignatureLog, type TrustPart, trustParts, type TrustState } from './trust-state.ts';
 export { type TufRepository, type TufStatus } from './tuf-repository.ts';
-export { signMetadata, tufKey } from './tuf.ts';
+export { type Metadata, signMetadata, tufKey } from './tuf.ts';
 export { checkStamp, parseTimestampQuery, renderRejection, type StampRequest } from './tsq.ts';
 export { type BundleVerdict, verifyBundle, type VerifyRequest } from './verify.ts';
 export { startTrustKeeper, type TrustKeeper } from './worker.ts';

@@ -47,6 +47,7 @@ export const migrations: readonly Migration[] = [
         .addColumn('issuer', types.text, (column) => column.notNull())
         .addColumn('log_index', types.int64, (column) => column.notNull())
         .addColumn('made_at', types.int64, (column) => column.notNull())
+        .addColumn('build_level', types.integer)
         .addColumn('fact', types.int64, (column) => column.notNull())
         .execute();
       await db.schema

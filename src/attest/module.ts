@@ -3,6 +3,7 @@ import { apply } from './apply.ts';
 import {
   alertRaised,
   bundleMade,
+  bundleReceived,
   certificateRequested,
   entryLogged,
   entrySubmitted,
@@ -24,6 +25,7 @@ export const attestModule: ModuleDefinition = {
     entryLogged,
     entrySubmitted,
     bundleMade,
+    bundleReceived,
     alertRaised,
     tufPublished,
   ] as ModuleDefinition['facts'],

@@ -138,3 +138,11 @@ export const timestampRefused = (reason: string) =>
     message: `This cannot be timestamped: ${reason}.`,
     hint: 'Send the SHA-256 of what is to be stamped, without a policy and without extensions (RFC 3161).',
   });
+
+export const bundleRefused = (reason: string) =>
+  new Problem({
+    code: 'attest.bundle_refused',
+    kind: 'rejected',
+    message: `This bundle is not kept: ${reason}.`,
+    hint: 'Sign with a certificate of this installation, for example with waybill attest create.',
+  });

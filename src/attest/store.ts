@@ -20,6 +20,8 @@ interface BundleTable {
   issuer: string;
   log_index: number;
   made_at: number;
+  /** Of what others signed; null for the control plane's own. */
+  build_level: number | null;
   fact: number;
 }
 

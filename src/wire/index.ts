@@ -3,5 +3,10 @@
  */
 export { registerFileRoutes } from './files/index.ts';
 export { registerGitRoutes } from './git/index.ts';
-export { foreignCredentialPaths, registerSigstoreRoutes, type SigstoreDeps } from './sigstore/index.ts';
+export {
+  createRateLimit,
+  foreignCredentialPaths,
+  registerSigstoreRoutes,
+  type SigstoreDeps,
+} from './sigstore/index.ts';
 export { registerTileRoutes, registerWitnessRoutes } from './tlog/index.ts';

@@ -28,3 +28,5 @@ export function registerSigstoreRoutes(app: App, deps: SigstoreDeps): void {
 
 /** Where the Authorization header carries the token of another issuer, which is looked at there and not at the door. */
 export const foreignCredentialPaths: readonly string[] = [SIGNING_PATH];
+
+export { createRateLimit } from './status.ts';
