@@ -234,4 +234,10 @@ test('a restored backup: the client refuses and keeps evidence, the witness tell
   const view = await waybill('ledger', 'witness', ...toA());
   assert.equal(view.status, 3);
   assert.match(view.out, /rollback/);
+
+  // Evidence that somebody removes is missed, although no list of objects shows that it is gone.
+  const [fork] = (await a.owner.call(showWitnesses)).forks;
+  await rm(a.server.platform.objects.path(fork?.evidence as never), { force: true });
+  const named = (await a.owner.call(checkEverything)).checks.find(({ name }) => name === 'objects named by facts');
+  assert.equal(named?.code, 'storage.object_missing');
 });

@@ -54,7 +54,7 @@ async function logDrafts(db: Db, actor: Actor, vkey: string, ownVkey: string): P
   if (known && known.vkey !== log.vkey) throw peerInvalid(`another key is known for ${log.name}`);
   if (known) return [];
   const payload = { origin: log.name, vkey: log.vkey };
-  return [{ fact: logTrusted as Draft['fact'], payload, stream: originStream(log.name), actor }];
+  return [{ fact: logTrusted, payload, stream: originStream(log.name), actor }];
 }
 
 function witnessDrafts(
@@ -86,13 +86,13 @@ function witnessDrafts(
   parsePolicy(text);
   return [
     {
-      fact: witnessTrusted as Draft['fact'],
+      fact: witnessTrusted,
       payload: { ...witness, name: name.data },
       stream: WITNESS_STREAM,
       actor,
     },
     {
-      fact: witnessPolicySet as Draft['fact'],
+      fact: witnessPolicySet,
       payload: { policy: text, fail: fail ?? settings.fail },
       stream: WITNESS_STREAM,
       actor,
