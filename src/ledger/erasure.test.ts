@@ -40,13 +40,16 @@ test('the checkpoints of another log are logged, at most one an interval, and on
       const anchor = await a.assurance.anchor(log);
       await log.publish();
       const anchored = () => a.journal.read({ types: ['ledger.signatures_checkpoint'], limit: 100 });
+      const began = performance.now();
       for (let i = 0; i < 20; i += 1) {
         source.length += 1;
         await log.publish();
       }
       await anchor.flush();
       const facts = await anchored();
-      assert.ok(facts.length >= 1 && facts.length < 15, `${facts.length} facts for 21 checkpoints`);
+      // The interval is 20 ms here; one more at the start, at the end, and for what flush takes at once.
+      const most = (performance.now() - began) / 20 + 3;
+      assert.ok(facts.length >= 1 && facts.length <= most, `${facts.length} facts, at most ${most} expected`);
       assert.equal((facts.at(-1) as Fact<{ size: number }>).payload.size, log.size());
       await anchor.flush();
       assert.equal((await anchored()).length, facts.length, 'nothing new, nothing logged');
