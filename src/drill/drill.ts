@@ -1,5 +1,16 @@
+import type { Protection } from '#sandbox';
 import type { Controls } from '#server';
 import type { House } from './house.ts';
+
+/** What a drill may take away. One entry is one control; a control with two layers names both. */
+export interface Switches extends Controls {
+  /** Of the deploy agent. */
+  agent?: { verify?: boolean; hash?: boolean };
+  /** The one protection the sandbox leaves out. */
+  sandbox?: Protection;
+  /** A control that detects: off means that nobody asks it, and shows that the attack is then noticed by nobody. */
+  asked?: false;
+}
 
 /** What an attack came to. `code`: the reason the platform gave, if it refused. */
 export interface Attempt {
@@ -8,10 +19,19 @@ export interface Attempt {
   detail: string;
 }
 
+/** Where an attack takes place. The installation is opened when it is asked for: not every attack needs one. */
+export interface Stage {
+  house(): Promise<House>;
+  /** Nothing in it: every control is on. */
+  switches: Switches;
+  /** A directory of its own, removed afterwards. */
+  dir: string;
+}
+
 /**
  * One attack, re-enacted. It runs twice, each time on a throw-away installation: with every control on it must be refused with
- * `refusal`, and with only `controlOff` switched off it must succeed; otherwise the control is unproven. Beside it the legitimate
- * flow runs, so that refusing everything does not pass.
+ * `refusal` and change nothing, and with only `controlOff` switched off it must succeed; otherwise the control is unproven.
+ * Beside it the legitimate flow runs, so that refusing everything does not pass.
  */
 export interface Drill {
   id: string;
@@ -21,12 +41,14 @@ export interface Drill {
   control: string;
   /** The reason code that must stop it. */
   refusal: RegExp;
-  controlOff: Controls | 'no-switch';
-  /** Needs a runner process. */
-  builds?: boolean;
-  attack(house: House): Promise<Attempt>;
+  controlOff: Switches | 'no-switch';
+  /** Spoils its installation, or needs one without a runner: it gets one to itself. */
+  alone?: true;
+  /** What has to be there before: happens before the protected state is looked at. */
+  prepare?(stage: Stage): Promise<unknown>;
+  attack(stage: Stage): Promise<Attempt>;
   /** The same actor on the proper path; throws if that is refused. */
-  legitimate(house: House): Promise<string>;
+  legitimate(stage: Stage): Promise<string>;
 }
 
 export interface DrillResult {
@@ -35,12 +57,16 @@ export interface DrillResult {
   control: string;
   threats: readonly string[];
   ok: boolean;
-  /** With every control on. */
+  /** With every control on: stopped, with the expected reason. */
   refused: boolean;
+  /** The reason given. */
   refusal: string;
-  /** With only that control off. Null: the control has no switch; see `unproven`. */
+  /** The same artifacts, refs, promotions and objects as before. */
+  unchanged: boolean;
+  /** With only that control off. Null: there is no switch for it, so it is unproven. */
   succeedsWithControlOff: boolean | null;
   legitimate: boolean;
+  /** The first thing that is not as it should be; else what stopped it. */
   detail: string;
   seconds: number;
 }

@@ -3,23 +3,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildContract } from '#build';
 import { type Client, createClient } from '#client';
-import { Problem } from '#base';
+import { type Clock, Problem, systemClock } from '#base';
 import { consoleCaller, identityContract, type Role } from '#identity';
 import { artifactContract } from '#artifact';
+import { releaseContract } from '#release';
 import { type Controls, parseServerOptions, type RunningServer, startLocalRunner, startServer } from '#server';
 import { sourceContract } from '#source';
 import type { z } from 'zod';
-import { createDeveloper, type Developer } from './developer.ts';
+import { createDeveloper, type Developer, type Ran } from './developer.ts';
 
 export type Artifact = z.output<typeof artifactContract.ArtifactView>;
 export type Run = z.output<typeof buildContract.showRun.response>;
+export type Promotion = z.output<typeof releaseContract.showPromotion.response>;
 
 /** A throw-away installation with people in it: own keys, own log, a free port, a directory that is removed afterwards. */
 export interface House {
   dir: string;
   data: string;
   ca: string;
-  server: RunningServer;
+  readonly server: RunningServer;
+  /** The server's clock; it only goes forward. */
+  clock: Clock & { skip(ms: number): void };
   owner: Client;
   /** May change protected paths. */
   maintainer: Developer;
@@ -33,27 +37,92 @@ export interface House {
   /** The run a commit started, once it ended. */
   awaitRun(commit: string): Promise<Run>;
   awaitArtifacts(run: string): Promise<Artifact[]>;
+  /** Makes a tag, builds it on the runner and answers with what was published. */
+  release(tag: string, files?: Readonly<Record<string, string>>): Promise<Artifact[]>;
+  /** What the first release published: `tool` and `other`. */
+  released(): Promise<Artifact[]>;
+  /** Answers with its id, before anything is decided. */
+  requestPromotion(artifact: string, to: string): Promise<string>;
+  /** Requests a promotion; answers when it is decided or waits for an approval. */
+  promote(artifact: string, to: string): Promise<Promotion>;
+  promotion(id: string): Promise<Promotion>;
+  /** Where the repository lies on the server's disk. */
+  repositoryDir(): Promise<string>;
+  /** Stops the server, lets `between` happen to its data directory, and starts it again at the same address. */
+  restart(between: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 }
 
 export const PROJECT = 'acme';
 export const REPOSITORY = 'hello';
-const WAIT_MS = 90_000;
+const WAIT_MS = 60_000;
+
+/** Nothing in it is built before somebody pushes a tag. */
+const WORKFLOW = `name: release
+on:
+  push:
+    tags: ['v*']
+jobs:
+  release:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: sh build.sh
+      - uses: actions/upload-artifact@v4
+        with: {name: tool, path: out/tool}
+      - uses: actions/upload-artifact@v4
+        with: {name: other, path: out/other}
+      - run: sh after.sh
+`;
+
+export const baseFiles: Readonly<Record<string, string>> = {
+  '.github/workflows/release.yml': WORKFLOW,
+  Dockerfile: 'FROM scratch\nCOPY tool /tool\n',
+  'README.md': 'A small program.\n',
+  'build.sh': buildScript('one'),
+  'after.sh': 'true\n',
+};
+
+/** Writes two programs that do nothing for a while. */
+export function buildScript(mark: string): string {
+  return `set -e
+mkdir -p out
+for name in tool other; do
+  printf '#!/bin/sh\\n# %s ${mark}\\nexec sleep 600\\n' "$name" > "out/$name"
+  chmod +x "out/$name"
+done
+`;
+}
 
 export interface HouseOptions {
   controls?: Controls;
+  /** For an attacker's own installation under somebody else's name. */
+  publicUrl?: string;
   onLine?: (line: string) => void;
 }
 
-export async function openHouse({ controls = {}, onLine = () => undefined }: HouseOptions = {}): Promise<House> {
+export async function openHouse({
+  controls = {},
+  publicUrl,
+  onLine = () => undefined,
+}: HouseOptions = {}): Promise<House> {
   const dir = await mkdtemp(join(tmpdir(), 'waybill-drill-'));
   const data = join(dir, 'data');
-  const server = await startServer(parseServerOptions({ data, listen: '127.0.0.1:0', logLevel: 'error' }), {
-    controls,
-  });
+  let skippedMs = 0;
+  const clock = { now: () => systemClock.now() + skippedMs, skip: (ms: number) => void (skippedMs += ms) };
+  const start = (listen: string) =>
+    startServer(parseServerOptions({ data, listen, logLevel: 'silent', ...(publicUrl ? { publicUrl } : {}) }), {
+      controls,
+      clock,
+    });
+  let server = await start('127.0.0.1:0');
   const ca = await readFile(server.caPath, 'utf8');
-  const as = (token: string | undefined) =>
-    createClient({ url: server.url, ca, ...(token === undefined ? {} : { token }) });
+  const clients: Client[] = [];
+  const as = (token: string | undefined) => {
+    const client = createClient({ url: server.url, ca, ...(token === undefined ? {} : { token }) });
+    clients.push(client);
+    return client;
+  };
   let runner: Awaited<ReturnType<typeof startLocalRunner>> | undefined;
 
   const owner = as(await enrol(as(undefined), server.enrolment?.link ?? ''));
@@ -76,6 +145,15 @@ export async function openHouse({ controls = {}, onLine = () => undefined }: Hou
     body: { name: REPOSITORY },
   });
 
+  await maintainer.commit({ files: baseFiles, message: 'The beginning' });
+  await mustPush(await maintainer.push());
+
+  async function promotion(id: string): Promise<Promotion> {
+    return await owner.call(releaseContract.showPromotion, { params: { promotion: id } });
+  }
+
+  let first: Promise<Artifact[]> | undefined;
+
   async function machine(name: string, role: Role, project?: string): Promise<string> {
     const made = await owner.call(identityContract.createMachine, {
       body: { name, grants: [{ role, ...(project === undefined ? {} : { project }) }] },
@@ -83,11 +161,14 @@ export async function openHouse({ controls = {}, onLine = () => undefined }: Hou
     return made.token;
   }
 
-  return {
+  const house: House = {
     dir,
     data,
     ca,
-    server,
+    get server() {
+      return server;
+    },
+    clock,
     owner,
     maintainer,
     developer,
@@ -106,6 +187,10 @@ export async function openHouse({ controls = {}, onLine = () => undefined }: Hou
     async awaitRun(commit) {
       return await eventually(`the build of ${commit.slice(0, 12)}`, async () => {
         const { items } = await developer.client.call(buildContract.listRuns, { query: { project: PROJECT } });
+        const params = { project: PROJECT };
+        const refusals = await developer.client.call(buildContract.listRefusals, { params });
+        const refusal = refusals.items.find((one) => one.commit === commit);
+        if (refusal) throw new Error(`the workflow was refused: ${JSON.stringify(refusal.problems)}`);
         const ended = items.find((run) => run.commit === commit && run.finishedAt !== null);
         return ended && (await developer.client.call(buildContract.showRun, { params: { run: ended.run } }));
       });
@@ -116,12 +201,50 @@ export async function openHouse({ controls = {}, onLine = () => undefined }: Hou
         return items.length > 0 ? items : undefined;
       });
     },
+    async release(tag, files = {}) {
+      await maintainer.reset();
+      const commit = await maintainer.commit({ files, message: `Release ${tag}` });
+      const tagged = await maintainer.git('tag', '-s', '-m', tag, tag);
+      if (tagged.status !== 0) throw new Error(tagged.stderr);
+      await mustPush(await maintainer.push('HEAD:main', tag));
+      await house.startRunner();
+      const run = await house.awaitRun(commit);
+      return run.state === 'success' ? await house.awaitArtifacts(run.run) : [];
+    },
+    released: () => (first ??= house.release('v1')),
+    async requestPromotion(artifact, to) {
+      const params = { project: PROJECT };
+      const body = { artifact, to };
+      return (await maintainer.client.call(releaseContract.requestPromotion, { params, body })).id;
+    },
+    async promote(artifact, to) {
+      const id = await house.requestPromotion(artifact, to);
+      await server.platform.journal.idle();
+      return await promotion(id);
+    },
+    promotion,
+    async repositoryDir() {
+      const { id } = await server.platform.source.requireRepository(`${PROJECT}/${REPOSITORY}`);
+      return join(data, 'git', `${id}.git`);
+    },
+    async restart(between) {
+      const { port } = new URL(server.url);
+      await server.close();
+      await between();
+      server = await start(`127.0.0.1:${port}`);
+    },
     async close() {
       await runner?.stop();
+      for (const client of clients) client.close();
       await server.close();
       await rm(dir, { recursive: true, force: true });
     },
   };
+  return house;
+}
+
+async function mustPush(ran: Ran): Promise<void> {
+  if (ran.status !== 0) throw new Error(`a legitimate push was refused: ${ran.stderr}`);
 }
 
 /** Enrolment link → short-lived token. */
