@@ -84,7 +84,7 @@ function installTools(tools) {
         .filter(([file]) => !existsSync(file))
         .map(([, name]) => name),
     ),
-  ].sort();
+  ].toSorted((a, b) => a.localeCompare(b));
   if (missing.length === 0) return;
   const root_ = process.getuid?.() === 0;
   const sudo = !root_ && canSudo();

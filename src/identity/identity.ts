@@ -1,5 +1,5 @@
 import { type Clock, newId, Problem } from '#base';
-import type { Actor, Draft, Journal, Origin } from '#journal';
+import type { Actor, Journal, Origin } from '#journal';
 import type { Db } from '#storage';
 import { createCredentials, type Credentials } from './credentials.ts';
 import type { Caller } from './decision.ts';

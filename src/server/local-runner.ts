@@ -22,7 +22,7 @@ export interface LocalRunnerOptions {
   /** A directory for it alone, below the data directory. */
   dir: string;
   token: string;
-  onLine(line: string): void;
+  onLine: (line: string) => void;
 }
 
 export interface LocalRunner {
