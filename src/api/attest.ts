@@ -83,7 +83,8 @@ export function bindAttest(
 
 function subjectsOf(bundle: Buffer): Digest[] {
   const json = parseJson(bundle.toString('utf8'), BUNDLE_CHARS_MAX) as { dsseEnvelope?: { payload?: unknown } };
-  return subjectDigests(parseStatement(Buffer.from(String(json.dsseEnvelope?.payload ?? ''), 'base64')));
+  const payload = json.dsseEnvelope?.payload;
+  return subjectDigests(parseStatement(Buffer.from(typeof payload === 'string' ? payload : '', 'base64')));
 }
 
 const notVisible = () =>
