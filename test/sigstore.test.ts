@@ -639,3 +639,10 @@ test('rotation needs the right, and what was signed before stays valid', async (
   assert.equal(state.treeSize, 1);
   assert.equal(hexOf(digestOf(artifact)).length, 64);
 });
+
+test('of all these certificates, each was asked for, and the monitor agrees', async () => {
+  await server.platform.journal.idle();
+  const made = await server.platform.journal.read({ types: ['attest.precertificate_logged'], limit: 100 });
+  assert.ok(made.length > 5);
+  assert.deepEqual(await server.platform.attest.alerts(), []);
+});

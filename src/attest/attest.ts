@@ -198,7 +198,7 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
         await journal.record({
           fact: precertificateLogged,
           payload: {
-            request: attestation,
+            request: streamOf(attestation),
             serial: serial.toString('hex'),
             san,
             issuer: controlIssuer,

@@ -1,5 +1,5 @@
 import { verify } from 'node:crypto';
-import { canonicalJson, type Clock, digestOf, idFrom, Problem } from '#base';
+import { canonicalJson, type Clock, digestOf, Problem } from '#base';
 import type { BelievedToken } from '#identity';
 import type { Actor, Fact, Journal } from '#journal';
 import type { Db } from '#storage';
@@ -79,34 +79,37 @@ export function createCertificateDesk({
     const stream = `request/${believed.id}`;
     const key = digestOf(spki);
     const before = (await journal.byStream(stream))[0] as Fact<CertificateRequested> | undefined;
-    if (before) return sameKey(before, key);
-    const request = idFrom('crq', Buffer.from(believed.id, 'hex'));
+    if (before) {
+      requireSameKey(before, key);
+      return stream;
+    }
     const { kind, issuer, subject, claims, rule } = believed;
+    const jti = kind !== 'external' && typeof claims['jti'] === 'string' ? claims['jti'] : null;
     const payload = {
-      request,
       token: believed.id,
       kind,
       issuer,
       subject,
       san,
+      jti,
       key,
       rule: rule ?? null,
       claims: digestOf(canonicalJson(claims)),
     };
     try {
       await journal.record({ fact: certificateRequested, payload, stream, actor, expectSeq: 0 });
-      return request;
+      return stream;
     } catch (error) {
       const first = (await journal.byStream(stream))[0] as Fact<CertificateRequested> | undefined;
-      if (Problem.is(error) && error.code === 'journal.stream_moved' && first) return sameKey(first, key);
-      throw error;
+      if (!Problem.is(error) || error.code !== 'journal.stream_moved' || !first) throw error;
+      requireSameKey(first, key);
+      return stream;
     }
   }
 }
 
-function sameKey({ payload }: Fact<CertificateRequested>, key: string): string {
+function requireSameKey({ payload }: Fact<CertificateRequested>, key: string): void {
   if (payload.key !== key) throw tokenReused();
-  return payload.request;
 }
 
 const CHALLENGE_CHARS_MAX = 1024;

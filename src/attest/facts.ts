@@ -50,13 +50,14 @@ export const certificateRequested = defineFact({
   type: 'attest.certificate_requested',
   version: 1,
   schema: z.strictObject({
-    request: z.string(),
     /** SHA-256 of the signed part of the token. */
     token: Hex,
     kind: z.enum(['person', 'job', 'external']),
     issuer: z.string().max(500),
     subject: z.string().max(1024),
     san: z.string().max(2048),
+    /** Of a token of our own: its id, under which its making is on record. */
+    jti: z.string().max(60).nullable(),
     /** Digest of the public key, which the asker has proven to hold. */
     key: DigestText,
     rule: z.strictObject({ name: z.string(), generation: z.int() }).nullable(),
@@ -70,7 +71,7 @@ export const precertificateLogged = defineFact({
   type: 'attest.precertificate_logged',
   version: 1,
   schema: z.strictObject({
-    /** The attestation it is for, or the request of somebody outside. */
+    /** Stream of the attestation it is for, or of the request of somebody outside. */
     request: z.string(),
     serial: Hex,
     san: z.string(),

@@ -58,4 +58,5 @@ export { type TufRepository, type TufStatus } from './tuf-repository.ts';
 export { type Metadata, signMetadata, tufKey } from './tuf.ts';
 export { checkStamp, parseTimestampQuery, renderRejection, type StampRequest } from './tsq.ts';
 export { type BundleVerdict, verifyBundle, type VerifyRequest } from './verify.ts';
+export { startCertificateMonitor } from './monitor.ts';
 export { startTrustKeeper, type TrustKeeper } from './worker.ts';

@@ -113,6 +113,18 @@ export async function findPrecertificate(db: Db, serial: string) {
     .executeTakeFirst();
 }
 
+export async function listPrecertificates(db: Db, issuer: string, from: number, to: number) {
+  return await db
+    .read<Tables>()
+    .selectFrom('attest_precertificate')
+    .selectAll()
+    .where('issuer', '=', issuer)
+    .where('logged_at', '>', from)
+    .where('logged_at', '<=', to)
+    .orderBy('fact')
+    .execute();
+}
+
 export async function listAlerts(db: Db, limit: number): Promise<{ fact: number; at: number; document: string }[]> {
   return await db.read<Tables>().selectFrom('attest_alert').selectAll().orderBy('fact', 'desc').limit(limit).execute();
 }

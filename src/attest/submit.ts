@@ -3,11 +3,12 @@ import { type Clock, Problem } from '#base';
 import type { Actor, Fact, Journal } from '#journal';
 import { hashHex, leafHash } from '#ledger';
 import type { Db } from '#storage';
+import { raiseAlert } from './alert.ts';
 import type { ProvenEntry } from './bundle.ts';
 import { type Certificate, identityExtensions, parseCertificate } from './certificate.ts';
 import { Refused } from './check.ts';
 import { preAuthEncoding } from './dsse.ts';
-import { alertRaised, type EntryLogged, entrySubmitted } from './facts.ts';
+import { type EntryLogged, entrySubmitted } from './facts.ts';
 import type { SignatureLogs } from './logs.ts';
 import { entryNotFound, reserved, submissionRefused } from './problems.ts';
 import { type DigestAlgorithm, verifyDigest } from './prehash.ts';
@@ -107,7 +108,7 @@ export function createEntryDesk({
   /** The control plane logs its own signatures itself; its keys live for one signature. */
   async function refuseControl(serial: string, san: string, content: SubmittedContent, actor: Actor): Promise<never> {
     const row = await findPrecertificate(db, serial);
-    const facts = await journal.byStream(`attestation/${row?.request ?? 'none'}`);
+    const facts = await journal.byStream(row?.request ?? 'attestation/none');
     const own = facts.find((fact) => fact.type === 'attest.entry_logged') as Fact<EntryLogged> | undefined;
     // What we signed, sent by somebody who has the bundle (a signature can be written in two ways), is only refused.
     if (!own?.payload.rekor2Body.includes(`"digest":"${signedDigestOf(content).toString('base64')}"`)) {
@@ -118,8 +119,7 @@ export function createEntryDesk({
   }
 
   async function alert(code: string, message: string, serial: string, san: string, actor: Actor): Promise<void> {
-    const payload = { code, message, serial, san, fact: null };
-    await journal.record({ fact: alertRaised, payload, stream: `alert/${code}:${serial}`, actor });
+    await raiseAlert(journal, { code, message, serial, san, fact: null }, serial, actor);
   }
 
   async function requireLeaf(log: SignatureLog, hash: string): Promise<EntryRow> {

@@ -3,7 +3,8 @@ import { type Clock, toIso } from '#base';
 import { type Actor, type Draft, type Journal, systemActor } from '#journal';
 import type { Db } from '#storage';
 import type { Vault } from '#vault';
-import { alertRaised, tufPublished } from './facts.ts';
+import { raiseAlert } from './alert.ts';
+import { tufPublished } from './facts.ts';
 import { findTarget, findTuf, newestTuf } from './store.ts';
 import { targetFiles } from './tuf-targets.ts';
 import {
@@ -129,11 +130,9 @@ export async function openTufRepository({
     for (const role of ['root', 'targets'] as const) {
       const known = await newest<RootBody | TargetsBody>(role);
       if (!known || !expiresWithin(known.metadata, now, ALARM_BEFORE_MS)) continue;
-      const stream = `alert/tuf-${role}-${known.version}`;
-      if ((await journal.byStream(stream)).length > 0) continue;
       const message = `The ${role} metadata of the TUF repository ends at ${known.metadata.signed.expires}, and its key is offline.`;
       const payload = { code: 'attest.tuf_expires', message, serial: null, san: null, fact: null };
-      await journal.record({ fact: alertRaised, payload, stream, actor: systemActor('attest'), expectSeq: 0 });
+      await raiseAlert(journal, payload, `${role}-${known.version}`);
     }
   }
 

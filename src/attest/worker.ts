@@ -1,4 +1,5 @@
 import type { Attest } from './attest.ts';
+import { findUnusedCertificates, type MonitorOptions } from './monitor.ts';
 
 export interface TrustKeeper {
   stop(): Promise<void>;
@@ -6,15 +7,18 @@ export interface TrustKeeper {
 
 const EVERY_MS = 60 * 60_000;
 
-/** Keeps what clients follow fresh: the TUF repository is signed anew when it is a day old or the trust has changed. */
+/**
+ * Once an hour: the TUF repository is signed anew when it is a day old or the trust has changed, and certificates of the control
+ * plane that signed nothing are put on record.
+ */
 export function startTrustKeeper({
-  attest,
   onError,
-}: {
-  attest: Attest;
-  onError: (error: unknown) => void;
-}): TrustKeeper {
-  const refresh = () => attest.tuf.refresh().catch(onError);
+  ...options
+}: Omit<MonitorOptions, 'onError' | 'attest'> & { attest: Attest; onError: (error: unknown) => void }): TrustKeeper {
+  const refresh = async () => {
+    await options.attest.tuf.refresh().catch(onError);
+    await findUnusedCertificates(options).catch(onError);
+  };
   let running = refresh();
   const timer = setInterval(() => {
     running = running.then(refresh);

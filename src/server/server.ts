@@ -89,7 +89,8 @@ export async function startServer(
       onError: (error, fact) => app.log.error({ err: error, fact: fact.number }, 'a worker will try this fact again'),
     });
     const keeper = startTrustKeeper({
-      attest: platform.attest,
+      ...platform,
+      publicUrl,
       onError: (error) => app.log.error({ err: error }, 'the TUF repository could not be signed anew'),
     });
     closers.push(() => keeper.stop());

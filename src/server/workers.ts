@@ -1,4 +1,5 @@
 import { startPublisher } from '#artifact';
+import { startCertificateMonitor } from '#attest';
 import { passed, verdictOf } from '#base';
 import { startBuildWorkers } from '#build';
 import type { Fact, Follower } from '#journal';
@@ -16,6 +17,7 @@ export function startWorkers(
 ): Follower[] {
   const common = { ...platform, publicUrl: platform.instance.publicUrl, onError };
   return [
+    startCertificateMonitor(common),
     startSeeder(common),
     ...Object.values(startBuildWorkers({ ...common, version })),
     startPublisher({ ...common, ...(controls.publisher ? { controls: controls.publisher } : {}) }),
