@@ -1,9 +1,8 @@
 /** The runner process: proves its sandbox, then claims jobs and runs them one after the other. Speaks only HTTPS to its server. */
 import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { release } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { faultPoint, Problem } from '#base';
 import { installedPackages, openSandbox, type Sandbox, type SandboxLimits, type SelfTest } from '#sandbox';
 import type { Assignment } from '../assignment.ts';
@@ -11,6 +10,7 @@ import type { SandboxRecord } from '../facts.ts';
 import { createRunnerApi, type RunnerApi } from './api.ts';
 import { runJob } from './job.ts';
 import { isPassing } from './log.ts';
+import { stageTools, type Tools } from './tools.ts';
 
 export interface RunnerOptions {
   /** `https://host:port`. */
@@ -66,6 +66,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   reportSelfTest(selfTest, say);
   if (!selfTest.verdict.ok) throw unfit(selfTest);
   const record = await describeSandbox(sandbox, selfTest);
+  const tools = await stageTools(options.workDir, sandbox);
   const api = options.api ?? (await connect(options));
   const stop = new Promise<null>((resolve) =>
     options.signal.addEventListener('abort', () => resolve(null), { once: true }),
@@ -88,7 +89,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       retryMs = RETRY_MS_FIRST;
       if (assignment === null) continue;
       faultPoint('runner.after_claim');
-      await runAssignment(options, sandbox, api, assignment, say);
+      await runAssignment(options, sandbox, tools, api, assignment, say);
       done += 1;
     }
   } finally {
@@ -100,6 +101,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
 async function runAssignment(
   options: RunnerOptions,
   sandbox: Sandbox,
+  tools: Tools,
   api: RunnerApi,
   assignment: Assignment,
   say: (line: string) => void,
@@ -108,7 +110,7 @@ async function runAssignment(
   const attempt = api.attempt(assignment);
   const dir = join(options.workDir, 'jobs', 'slot-0');
   try {
-    const report = await runJob({ assignment, api: attempt, sandbox, dir, tools: toolsOf(), signal: options.signal });
+    const report = await runJob({ assignment, api: attempt, sandbox, dir, tools, signal: options.signal });
     say(`job ${assignment.job}: ${report?.result ?? 'given up'}`);
   } catch (error) {
     say(`job ${assignment.job}: ${error instanceof Error ? error.message : 'it could not be finished'}`);
@@ -141,10 +143,6 @@ async function removeLeftOvers(sandbox: Sandbox, jobs: string): Promise<void> {
 async function connect({ server, caFile, credentialFile }: RunnerOptions): Promise<RunnerApi> {
   const [ca, token] = await Promise.all([readFile(caFile, 'utf8'), readFile(credentialFile, 'utf8')]);
   return createRunnerApi({ url: server, ca }, token.trim());
-}
-
-function toolsOf(): Record<string, string> {
-  return { node: process.execPath, image: join(dirname(dirname(fileURLToPath(import.meta.url))), 'image') };
 }
 
 async function describeSandbox(sandbox: Sandbox, { verdict, observations }: SelfTest): Promise<SandboxRecord> {
