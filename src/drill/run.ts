@@ -77,6 +77,8 @@ function groupsOf(chosen: readonly Drill[]): Drill[][] {
 /** A place for installations with the same controls: one that is shared, and others for a single use. */
 interface Lot {
   switches: Switches;
+  /** What happens here cannot be seen from elsewhere, so attacks here and there may run beside each other. */
+  isApart: boolean;
   share(): Promise<House>;
   /** Opens a stage for one drill; `release` closes what was opened for it alone. */
   stage(drill: Drill): Promise<{ stage: Stage; opened: () => House | undefined; release: () => Promise<void> }>;
@@ -91,6 +93,8 @@ function createLot(dir: string, switches: Switches, intact?: Lot): Lot {
   const share = () => (isWeak || !intact ? (shared ??= openHouse({ controls })) : intact.share());
   return {
     switches,
+    // Who looks for plaintext looks at the whole process.
+    isApart: isWeak && controls.listener === undefined,
     share,
     async stage(drill) {
       const own = await openDirectory(join(dir, `${drill.id}-`));
@@ -125,8 +129,10 @@ async function openDirectory(prefix: string): Promise<string> {
 async function runOne(drill: Drill, intact: Lot, weak: Lot): Promise<DrillResult> {
   const startedAt = performance.now();
   const { id, title, control, threats } = drill;
+  const counter = () => (drill.controlOff === 'no-switch' ? Promise.resolve(null) : attempt(drill, weak));
+  const beside = weak.isApart ? counter() : undefined;
   const strong = await withControlsOn(drill, intact);
-  const succeeds = drill.controlOff === 'no-switch' ? null : await attempt(drill, weak);
+  const succeeds = await (beside ?? counter());
   const succeedsWithControlOff = succeeds && succeeds.succeeded;
   const ok = strong.refused && strong.unchanged && strong.legitimate && succeedsWithControlOff !== false;
   const trouble =
