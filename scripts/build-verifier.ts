@@ -52,8 +52,8 @@ const pureModules = {
   },
 };
 
-const { build } = await loadBundler();
-const { outputFiles, metafile } = await build({
+const bundler = await loadBundler();
+const { outputFiles, metafile } = await bundler.build({
   entryPoints: [join(root, 'src', 'attest', 'standalone.ts')],
   bundle: true,
   write: false,

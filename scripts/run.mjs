@@ -116,6 +116,7 @@ function canSudo() {
 function check() {
   return (
     node([join('node_modules', 'typescript', 'bin', 'tsc'), '--noEmit']) ||
+    node([join('node_modules', 'typescript', 'bin', 'tsc'), '--noEmit', '-p', 'src/web/client']) ||
     bin('oxlint', ['--type-aware', '--quiet']) ||
     bin('oxfmt', ['--check', '.']) ||
     node(unit)
