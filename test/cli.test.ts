@@ -132,6 +132,10 @@ test('an upload to the playground is kept, one to the release repository is refu
   assert.equal((await waybill(`artifact pull acme/hello/program@try-1 --out ${out}`)).status, 0);
   assert.equal(readFileSync(out, 'utf8'), 'try this');
   assert.equal((await waybill(`artifact pull acme/hello/program@try-1 --out ${out}`)).status, 6);
+  const signed = await waybill(`artifact pull acme/hello/program@try-1 --out ${out}-2 --provenance`);
+  assert.equal(signed.status, 5);
+  assert.match(signed.stderr, /no signed provenance/);
+  assert.equal(existsSync(`${out}-2`), false);
 });
 
 test('an artifact that nobody signed is not verified: status 3', async () => {

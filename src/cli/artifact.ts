@@ -3,8 +3,9 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { artifactContract } from '#artifact';
-import { listAttestations } from '#attest';
-import { parseDigest, Problem } from '#base';
+import { BUNDLE_BYTES_MAX, listAttestations, showBundle } from '#attest';
+import { type Digest, parseDigest, Problem } from '#base';
+import type { Client } from '#client';
 import type { Run } from './command.ts';
 import { withClient } from './connect.ts';
 import { UsageError } from './exit.ts';
@@ -101,9 +102,11 @@ function parseTarget(target: string): { project: string; name: string; version: 
 
 /** Bytes reach their name only when their digest is right: written beside it, hashed, then renamed. */
 export const pullArtifact: Run = async (invocation) => {
-  const { record, path } = await withClient(invocation, async (client) => {
+  const { record, path, bundle } = await withClient(invocation, async (client) => {
     const found = await requireRecord(client, invocation.required('artifact'), invocation.flag('file'));
+    const provenance = invocation.isSet('provenance') ? requireProvenance(found) : undefined;
     const target = resolve(invocation.flag('out') ?? found.file);
+    const replace = invocation.isSet('force');
     const progress = startProgress(invocation.terminal, `Fetching ${found.file} (${renderSize(found.size)})`);
     try {
       const { stream } = await client.download(
@@ -111,17 +114,38 @@ export const pullArtifact: Run = async (invocation) => {
         { params: { artifact: found.digest } },
         { digest: parseDigest(found.digest) },
       );
-      await writeVerified(target, stream, invocation.isSet('force'));
+      await writeVerified(target, stream, replace);
     } finally {
       progress.stop();
     }
-    return { record: found, path: target };
+    const beside = provenance && (await fetchProvenance(client, provenance, `${target}.sigstore.json`, replace));
+    return { record: found, path: target, bundle: beside ?? null };
   });
+  const next =
+    bundle === null ? `waybill artifact verify ${record.digest} --identity NAME` : `waybill verify ${path} …`;
   return {
-    document: { path, digest: record.digest, size: record.size },
-    text: `${path}\nIts digest is ${record.digest}, as recorded. Next: waybill artifact verify ${record.digest}`,
+    document: { path, digest: record.digest, size: record.size, bundle },
+    text: [path, bundle ?? [], `Its digest is ${record.digest}, as recorded. Next: ${next}`].flat().join('\n'),
   };
 };
+
+/** The digest of the bundle that signs where the artifact came from. */
+function requireProvenance({ name, version, provenance }: ArtifactRecord): Digest {
+  if (provenance !== null) return parseDigest(provenance);
+  throw new Problem({
+    code: 'cli.no_provenance',
+    kind: 'not_found',
+    message: `${name}@${version} has no signed provenance: no build made it.`,
+    hint: 'Leave out --provenance, or choose an artifact of a release repository.',
+  });
+}
+
+async function fetchProvenance(client: Client, digest: Digest, path: string, replace: boolean): Promise<string> {
+  const limits = { digest, maxBytes: BUNDLE_BYTES_MAX };
+  const { stream } = await client.download(showBundle, { params: { digest } }, limits);
+  await writeVerified(path, stream, replace);
+  return path;
+}
 
 async function writeVerified(path: string, content: NodeJS.ReadableStream, replace: boolean): Promise<void> {
   if (!replace && (await stat(path).catch(() => undefined))) {

@@ -49,7 +49,7 @@ export const showBuild: Run = async (invocation) => {
     ['provenance', run.provenance],
   ]);
   const jobs = run.jobs.map(
-    (job) => `  ${job.state}  ${printable(job.name)}${job.reason === null ? '' : `: ${printable(job.reason)}`}`,
+    (job) => `  ${job.state}  ${printable(job.name)}${!job.reason ? '' : `: ${printable(job.reason)}`}`,
   );
   const outputs = run.outputs.map((output) => `  ${output.name}  ${renderSize(output.size)}  ${output.digest}`);
   const text = [head, '', 'Jobs', ...jobs, ...(outputs.length > 0 ? ['', 'Outputs', ...outputs] : [])].join('\n');

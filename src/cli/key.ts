@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { identityContract, parseSshPublicKey } from '#identity';
 import type { Run } from './command.ts';
 import { withClient } from './connect.ts';
 import { renderFields, renderTable, renderTime } from './output.ts';
 
 export const enrolKey: Run = async (invocation) => {
-  const publicKey = (await readFile(invocation.required('file'), 'utf8')).trim();
+  const file = resolve(invocation.required('file'));
+  const publicKey = (await readFile(file, 'utf8')).trim();
   // Looked at here first: a private key given by mistake must not leave this machine.
   parseSshPublicKey(publicKey);
   const label = invocation.flag('label');
@@ -17,7 +19,7 @@ export const enrolKey: Run = async (invocation) => {
       ['type', key.keyType],
       ['label', key.label],
     ]),
-    'Sign with it: git config gpg.format ssh && git config commit.gpgsign true && git config user.signingkey FILE',
+    `Sign with it: git config gpg.format ssh && git config commit.gpgsign true && git config user.signingkey "${file}"`,
   ].join('\n');
   return { document: key, text };
 };

@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import type { z } from 'zod';
 import type { Check } from '#base';
 import { sourceContract } from '#source';
 import type { Invocation, Run } from './command.ts';
 import { withClient } from './connect.ts';
 import { UsageError } from './exit.ts';
+import { openHome } from './home.ts';
 import { renderChecks, renderFields, renderTable, renderTime } from './output.ts';
 
 type Push = z.output<typeof sourceContract.PushView>;
@@ -23,9 +25,22 @@ export const createRepository: Run = async (invocation) => {
   const repository = await withClient(invocation, (client) =>
     client.call(sourceContract.createRepository, { params: { project }, body }),
   );
-  const next = `Next: git remote add origin ${repository.cloneUrl}, and push signed commits.`;
-  return { document: repository, text: `Created ${repository.name}. ${next}` };
+  const home = openHome(invocation.terminal);
+  const { directory } = home;
+  const pinned = (await home.login())?.ca !== undefined;
+  const text = [
+    `Created ${repository.name}. Next, in your clone, and then push signed commits:`,
+    `  git remote add origin ${repository.cloneUrl}`,
+    ...(pinned ? [`  git config http.sslCAInfo "${join(directory, 'ca.pem')}"`] : []),
+    `  git config credential.helper '${credentialHelper(join(directory, 'token'))}'`,
+  ].join('\n');
+  return { document: repository, text };
 };
+
+/** A git credential helper that reads the token where `waybill login` keeps it, so that it stands nowhere else. */
+function credentialHelper(tokenFile: string): string {
+  return `!f() { test "$1" = get && echo username=waybill && echo "password=$(cat "${tokenFile}")"; }; f`;
+}
 
 export const listRepositories: Run = async (invocation) => {
   const project = invocation.required('project');

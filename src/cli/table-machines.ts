@@ -53,7 +53,7 @@ export const machineCommands: readonly Command[] = [
     examples: [
       {
         does: 'On a production host',
-        line: 'waybill agent start --server https://waybill.example --ca ca.pem --credential agent.token --target trg_… --environment acme/production --trusted-root trusted_root.json --directory /srv/waybill --start "acme/hello/hello=--serve"',
+        line: 'waybill agent start --server https://waybill.example --ca ca.pem --credential agent.token --target tgt_… --environment acme/production --trusted-root trusted_root.json --directory /srv/waybill --start "acme/hello/hello=--serve"',
       },
     ],
     load: async () => (await import('./agent.ts')).startAgent,

@@ -65,9 +65,13 @@ export const workCommands: readonly Command[] = [
     flags: [
       { name: 'file', value: 'NAME', summary: 'Which file, where a version has several.' },
       { name: 'out', value: 'FILE', summary: 'Where to write it; its own name here unless said.' },
+      { name: 'provenance', summary: 'Fetch the signed provenance too, as FILE.sigstore.json beside it.' },
       { name: 'force', summary: 'Replace a file that exists.' },
     ],
-    examples: [{ does: 'By digest', line: 'waybill artifact pull sha256:… --out ./program' }],
+    examples: [
+      { does: 'By digest', line: 'waybill artifact pull sha256:… --out ./program' },
+      { does: 'With what `waybill verify` needs', line: 'waybill artifact pull acme/hello/hello@1.0.0 --provenance' },
+    ],
     load: async () => (await import('./artifact.ts')).pullArtifact,
   },
   {

@@ -89,7 +89,9 @@ function renderHop(terminal: Terminal, hop: Hop, all: boolean): string {
       : (['–', 'cannot tell', 'yellow'] as const);
   const facts = hop.facts.map((fact) => `fact ${fact.number} = leaf ${fact.leaf}`).join(', ');
   const shown = all ? hop.checks : hop.checks.filter((check) => check.status !== 'passed');
-  const about = [renderTime(hop.at), `${hop.checks.length} checks`, facts].filter((part) => part !== '').join(' · ');
+  const about = [renderTime(hop.at), hop.checks.length === 1 ? '1 check' : `${hop.checks.length} checks`, facts]
+    .filter((part) => part !== '')
+    .join(' · ');
   return [
     `${paint(terminal, style, `${icon} ${word.padEnd(11)}`)} ${hop.kind.padEnd(11)} ${printable(hop.title)}`,
     `  ${paint(terminal, 'dim', about)}`,
