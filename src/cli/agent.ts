@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseJson, Problem } from '#base';
-import { createClient } from '#client';
+import { createClient, openCheckpointWatch } from '#client';
 import { type AgentEvent, agentApi, runAgent } from '#deploy';
 import type { Invocation, Run } from './command.ts';
 import { UsageError } from './exit.ts';
@@ -17,12 +17,13 @@ export const startAgent: Run = async (invocation) => {
   if (!project || !environment)
     throw new UsageError('--environment is PROJECT/ENVIRONMENT.', 'Such as acme/production.');
   const token = (await readFile(invocation.flag('credential') ?? '', 'utf8')).trim();
+  const directory = resolve(invocation.flag('directory') ?? '');
   const client = createClient({ url: server, ca: await readFile(invocation.flag('ca') ?? '', 'utf8'), token });
   try {
     await runAgent({
-      api: agentApi(client, invocation.flag('target') ?? ''),
+      api: agentApi(client, invocation.flag('target') ?? '', openCheckpointWatch(join(directory, 'checkpoint.json'))),
       pins: { trustedRoot: await readTrustedRoot(invocation), publicUrl: server, project, environment },
-      directory: resolve(invocation.flag('directory') ?? ''),
+      directory,
       programs: programsOf(invocation),
       files: invocation.list('place'),
       ...(invocation.isSet('stop-on-drift') ? { onDrift: 'stop' as const } : {}),

@@ -12,7 +12,13 @@ export {
   type EventOptions,
   type UploadContent,
 } from './client.ts';
-export { type CheckpointMemory, type LedgerView, openCheckpointMemory } from './memory.ts';
+export {
+  type CheckpointMemory,
+  type CheckpointWatch,
+  type LedgerView,
+  openCheckpointMemory,
+  openCheckpointWatch,
+} from './memory.ts';
 export { createWitnessExchange } from './witness.ts';
 export { createVerifyingStream } from './content.ts';
 export { createEventParser, type ServerEvent } from './events.ts';

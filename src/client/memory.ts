@@ -47,6 +47,29 @@ export interface CheckpointMemory {
   advance(client: Client): Promise<LedgerView>;
 }
 
+/** For processes that run for long: a look now and then, and an error for ever once a look went wrong. */
+export interface CheckpointWatch {
+  look(client: Client): Promise<void>;
+}
+
+const LOOK_EVERY_MS = 10_000;
+
+/**
+ * What a runner or an agent asks before it does what the server says. A server that rewrote or took back what it signed is not
+ * obeyed any more, also after a restart: the evidence lies beside `file`.
+ */
+export function openCheckpointWatch(file: string, everyMs = LOOK_EVERY_MS): CheckpointWatch {
+  const memory = openCheckpointMemory(file);
+  let last = -Infinity;
+  return {
+    async look(client) {
+      if (performance.now() - last < everyMs) return;
+      await memory.advance(client);
+      last = performance.now();
+    },
+  };
+}
+
 /** Kept in one file, by server address. Losing the file loses only the memory: the next sight counts as the first. */
 export function openCheckpointMemory(file: string): CheckpointMemory {
   return {

@@ -2,13 +2,17 @@ import { buffer } from 'node:stream/consumers';
 import { artifactContract } from '#artifact';
 import { BUNDLE_BYTES_MAX, showBundle } from '#attest';
 import type { Digest } from '#base';
-import type { Client } from '#client';
+import type { CheckpointWatch, Client } from '#client';
 import { reportDeployment, showPlan } from './contract.ts';
 import type { AgentApi } from './agent/port.ts';
 
-export function agentApi(client: Client, target: string): AgentApi {
+/** With `watch`, no plan is taken from a server whose log does not continue what this agent saw before. */
+export function agentApi(client: Client, target: string, watch?: CheckpointWatch): AgentApi {
   return {
-    plan: () => client.call(showPlan, { params: { target } }),
+    async plan() {
+      await watch?.look(client);
+      return await client.call(showPlan, { params: { target } });
+    },
     async bundle(digest) {
       const { stream } = await client.download(
         showBundle,

@@ -61,8 +61,8 @@ export const roles = {
   developer: [...read, 'source:push', 'build:run', 'artifact:upload-playground', 'release:request'],
   'release-approver': [...read, 'release:approve'],
   reader: [...read],
-  runner: ['runner:claim'],
-  agent: ['deploy:report', 'artifact:read', 'deploy:read'],
+  runner: ['runner:claim', 'ledger:read'],
+  agent: ['deploy:report', 'artifact:read', 'deploy:read', 'ledger:read'],
 } as const satisfies Record<string, readonly Permission[]>;
 
 export type Role = keyof typeof roles;

@@ -1,6 +1,6 @@
 /** The runner's view of the server: the few calls it makes, all of them over pinned TLS. */
 import type { Readable } from 'node:stream';
-import { createClient } from '#client';
+import { type CheckpointWatch, createClient } from '#client';
 import type { Assignment, ClaimRequest, Completion } from '../assignment.ts';
 import * as contract from '../contract.ts';
 
@@ -32,10 +32,14 @@ export interface ServerAddress {
   readonly ca: string;
 }
 
-export function createRunnerApi(server: ServerAddress, token: string): RunnerApi {
+/** With `watch`, no job is taken from a server whose log does not continue what this runner saw before. */
+export function createRunnerApi(server: ServerAddress, token: string, watch?: CheckpointWatch): RunnerApi {
   const client = createClient({ ...server, token });
   return {
-    claim: async (request) => (await client.call(contract.claim, { body: request })).assignment,
+    async claim(request) {
+      await watch?.look(client);
+      return (await client.call(contract.claim, { body: request })).assignment;
+    },
     attempt: (assignment) => createAttemptApi(server, assignment),
     close: () => client.close(),
   };

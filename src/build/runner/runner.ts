@@ -4,6 +4,7 @@ import { release } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { faultPoint, Problem } from '#base';
+import { openCheckpointWatch } from '#client';
 import { installedPackages, openSandbox, type Sandbox, type SandboxLimits, type SelfTest } from '#sandbox';
 import type { Assignment } from '../assignment.ts';
 import type { SandboxRecord } from '../facts.ts';
@@ -140,9 +141,9 @@ async function removeLeftOvers(sandbox: Sandbox, jobs: string): Promise<void> {
   }
 }
 
-async function connect({ server, caFile, credentialFile }: RunnerOptions): Promise<RunnerApi> {
+async function connect({ server, caFile, credentialFile, workDir }: RunnerOptions): Promise<RunnerApi> {
   const [ca, token] = await Promise.all([readFile(caFile, 'utf8'), readFile(credentialFile, 'utf8')]);
-  return createRunnerApi({ url: server, ca }, token.trim());
+  return createRunnerApi({ url: server, ca }, token.trim(), openCheckpointWatch(join(workDir, 'checkpoint.json')));
 }
 
 async function describeSandbox(sandbox: Sandbox, { verdict, observations }: SelfTest): Promise<SandboxRecord> {
