@@ -646,3 +646,54 @@ test('of all these certificates, each was asked for, and the monitor agrees', as
   assert.ok(made.length > 5);
   assert.deepEqual(await server.platform.attest.alerts(), []);
 });
+
+describe('what stands behind the addresses in statements', () => {
+  test('pages answer without script or style, and the schemas of our own predicates', async () => {
+    const pages = ['/builders/hosted-sandbox/v1', '/buildtypes/workflow/v1', '/verifier/v1', '/oidc/control'];
+    for (const path of [...pages, '/attestations/approval/v1', '/attestations/deployment/v1']) {
+      const answer = await ask(server, path);
+      assert.equal(answer.status, 200, path);
+      assert.match(String(answer.headers['content-type']), /^text\/html/);
+      assert.match(String(answer.headers['content-security-policy']), /default-src 'none'/);
+      assert.doesNotMatch(answer.body.toString(), /<script|<style|style=/);
+    }
+    const schema = (await ask(server, '/attestations/approval/v1/schema.json')).json<{ $id: string }>();
+    assert.equal(schema.$id, `${server.url}/attestations/approval/v1/schema.json`);
+  });
+
+  test('the self-assessment is for auditors', async () => {
+    assert.equal((await ask(server, '/assessment')).status, 401);
+    const answer = await ask(server, '/assessment', { headers: { authorization: `Bearer ${server.ownerToken}` } });
+    assert.equal(answer.status, 200);
+    assert.match(answer.body.toString(), /owner \(person\)/);
+  });
+
+  test('a verification summary is also a bare envelope under a key that the page gives out', async () => {
+    const { attest } = server.platform;
+    const request = { identity: { san: `${server.url}/verifier/v1` }, actor: actorOf(systemCaller('test')) };
+    const subjects = [{ name: 'x', digest: { sha256: 'dd'.repeat(32) } }];
+    const predicate = {
+      verifier: { id: `${server.url}/verifier/v1` },
+      timeVerified: new Date().toISOString(),
+      resourceUri: 'pkg:x',
+      policy: { uri: 'https://x' },
+      verificationResult: 'PASSED',
+      verifiedLevels: ['SLSA_BUILD_LEVEL_3'],
+    };
+    const summary = { ...request, predicateType: 'https://slsa.dev/verification_summary/v1', predicate, subjects };
+    const { bundle } = await attest.sign(summary);
+    const bytes = await attest.renderSummary(bundle);
+    assert.ok(bytes.equals(await attest.renderSummary(bundle)), 'one summary, one envelope');
+    const envelope = JSON.parse(bytes.toString()) as {
+      payload: string;
+      payloadType: string;
+      signatures: { keyid: string; sig: string }[];
+    };
+    const key = (await ask(server, '/verifier/v1/key.pem')).body.toString();
+    const signed = preAuthEncoding(envelope.payloadType, Buffer.from(envelope.payload, 'base64'));
+    assert.ok(verify('sha256', signed, key, Buffer.from(envelope.signatures[0]!.sig, 'base64')));
+    assert.equal(envelope.signatures[0]!.keyid, '');
+    const other = await attest.sign({ ...request, subjects, predicateType: 'https://x.example/y', predicate: {} });
+    await assert.rejects(attest.renderSummary(other.bundle), /Only verification summaries/);
+  });
+});

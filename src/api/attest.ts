@@ -44,6 +44,9 @@ export function bindAttest(
     const { bytes } = await attest.requireBundle(digest);
     const visible = await Promise.all(subjectsOf(bytes).map((subject) => mayRead(caller, subject)));
     if (!visible.includes(true)) throw notVisible();
+    if (query.format === 'dsse') {
+      return void (await reply.type('application/vnd.in-toto+dsse').send(await attest.renderSummary(digest)));
+    }
     const shown = query.format === 'rekor2' ? await attest.renderRekor2(digest) : bytes;
     await reply.type('application/vnd.dev.sigstore.bundle.v0.3+json').send(shown);
   });

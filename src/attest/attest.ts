@@ -34,6 +34,7 @@ import { createReception, type ReceivedBundle } from './receive.ts';
 import { renderEntry, renderEntry2 } from './rekor.ts';
 import { parseStatement, Statement, STATEMENT_TYPE } from './statement.ts';
 import { type BundleTableRow, findBundle, findEntry, listAlerts, listBundles, newestEntry } from './store.ts';
+import { openSummaryKey } from './summary.ts';
 import { createEntryDesk, type LoggedEntry, type Submission } from './submit.ts';
 import type { TrustedRootJson } from './trusted-root.ts';
 import type { SignatureLog, TrustPart, TrustState } from './trust-state.ts';
@@ -114,6 +115,10 @@ export interface Attest {
   requireBundle(bundle: Digest): Promise<BundleRow & { bytes: Buffer }>;
   /** The same signature with its entry in the form of Rekor v2, verified. Never both entries in one bundle: clients refuse that. */
   renderRekor2(bundle: Digest): Promise<Buffer>;
+  /** A verification summary of the control plane as a bare DSSE envelope under the long-lived key. `attest.not_a_summary`. */
+  renderSummary(bundle: Digest): Promise<Buffer>;
+  /** PEM of that key. */
+  readonly summaryKey: string;
   trustedRoot(): TrustedRootJson;
   trust(): TrustState;
   readonly tuf: TufRepository;
@@ -147,6 +152,7 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
   const trust = await openTrust(options);
   const controlIssuer = `${publicUrl}/oidc/control`;
   const logs = await openSignatureLogs({ dir, trust, db, clock });
+  const summaries = await openSummaryKey(options);
   const tuf = await openTufRepository({ ...options, trust });
   const certificates = createCertificateDesk({ journal, db, clock, trust, publicUrl });
   const entries = createEntryDesk({ journal, db, clock, trust, logs, controlIssuer });
@@ -330,6 +336,13 @@ export async function createAttest(options: AttestOptions): Promise<Attest> {
       if (!row || !entry) throw bundleNotFound(bundle);
       return (await renderVerified(entry, 'rekor2', row.san, row.predicate_type)).bytes;
     },
+    async renderSummary(bundle) {
+      const row = await findBundle(db, bundle);
+      if (!row || row.issuer !== controlIssuer) throw bundleNotFound(bundle);
+      const read = parseBundle(await objects.read(bundle, BUNDLE_BYTES_MAX));
+      return await summaries.envelopeFor(bundle, read.bundle.dsseEnvelope!.payload);
+    },
+    summaryKey: summaries.publicKey,
     trustedRoot: () => trust.trustedRoot(),
     trust: () => trust.state(),
     tuf,

@@ -33,8 +33,11 @@ export const showBundle = defineEndpoint({
   auth: 'required',
   permission: 'artifact:read',
   params: z.object({ digest: DigestText }),
-  /** The same signature with its entry in the form of Rekor v1, the default, or of v2. */
-  query: z.object({ format: z.enum(['rekor1', 'rekor2']).optional() }),
+  /**
+   * The same signature with its entry in the form of Rekor v1, the default, or of v2; of a verification summary also the bare
+   * envelope under the long-lived key, for slsa-verifier verify-vsa.
+   */
+  query: z.object({ format: z.enum(['rekor1', 'rekor2', 'dsse']).optional() }),
   response: z.unknown(),
   stream: 'response',
 });

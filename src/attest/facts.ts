@@ -165,6 +165,14 @@ export const bundleReceived = defineFact({
   }),
 });
 
+/** A verification summary was signed with the long-lived key as well, as a bare envelope. */
+export const summarySigned = defineFact({
+  type: 'attest.summary_signed',
+  version: 1,
+  schema: z.strictObject({ bundle: DigestText, envelope: DigestText, key: DigestText }),
+});
+
+export type SummarySigned = z.infer<typeof summarySigned.schema>;
 export type TrustEstablished = z.infer<typeof trustEstablished.schema>;
 export type TrustRotated = z.infer<typeof trustRotated.schema>;
 export type CertificateRequested = z.infer<typeof certificateRequested.schema>;

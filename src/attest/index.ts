@@ -42,6 +42,17 @@ export {
 export { IN_TOTO_PAYLOAD_TYPE, preAuthEncoding } from './dsse.ts';
 export { attestModule } from './module.ts';
 export { type FulcioExtension, type IdentityExtensions } from './oid.ts';
+export {
+  approvalClaim,
+  billOfMaterialsClaim,
+  checkPredicate,
+  deploymentClaim,
+  ownPredicates,
+  predicateSchema,
+  simpleVerificationClaim,
+  testResultClaim,
+  vulnerabilitiesClaim,
+} from './predicate.ts';
 export { digestBytes, type DigestAlgorithm } from './prehash.ts';
 export { clientTrust, type SigningConfigJson, signingConfig } from './signing-config.ts';
 export { parseStatement, Statement, STATEMENT_TYPE, type Subject, subjectDigests } from './statement.ts';

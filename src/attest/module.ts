@@ -8,6 +8,7 @@ import {
   entryLogged,
   entrySubmitted,
   precertificateLogged,
+  summarySigned,
   trustEstablished,
   trustRotated,
   tufPublished,
@@ -28,6 +29,7 @@ export const attestModule: ModuleDefinition = {
     bundleReceived,
     alertRaised,
     tufPublished,
+    summarySigned,
   ] as ModuleDefinition['facts'],
   apply,
 };

@@ -6,6 +6,7 @@ import { BUNDLE_BYTES_MAX, parseBundle } from './bundle.ts';
 import { identityExtensions, parseCertificate, subjectAlternativeName } from './certificate.ts';
 import { buildLevelOf } from './claims.ts';
 import { bundleReceived } from './facts.ts';
+import { checkPredicate } from './predicate.ts';
 import { bundleRefused } from './problems.ts';
 import { findBundle, listBundles } from './store.ts';
 import type { Trust } from './trust.ts';
@@ -51,6 +52,7 @@ export function createReception({
       const refusal = firstRefusal(verdict);
       throw bundleRefused(`${refusal?.name ?? 'it'}: ${refusal?.found ?? 'not verified'}`);
     }
+    checkPredicate(statement.predicateType, statement.predicate);
     const subjects = statement.subject.map(({ name = '', digest }) => ({ name, digest }));
     const artifact = subjects.map(({ digest }) => `sha256:${digest['sha256']}`).find(isDigest);
     if (artifact === undefined) throw bundleRefused('it names no artifact by SHA-256');

@@ -5,6 +5,7 @@ import {
   BUNDLE_MEDIA_TYPE,
   type BundleVerdict,
   certifyKey,
+  checkPredicate,
   IN_TOTO_PAYLOAD_TYPE,
   preAuthEncoding,
   receiveBundle,
@@ -58,11 +59,13 @@ export const signFile: Run = async (invocation) => {
 };
 
 export const createAttestation: Run = async (invocation) => {
+  const predicateType = invocation.flag('type') ?? '';
+  const document = parseJson(await readFile(invocation.flag('predicate') ?? '', 'utf8'), PREDICATE_CHARS_MAX);
   const statement = {
     _type: STATEMENT_TYPE,
     subject: await Promise.all(invocation.list('subject').map(readSubject)),
-    predicateType: invocation.flag('type') ?? '',
-    predicate: parseJson(await readFile(invocation.flag('predicate') ?? '', 'utf8'), PREDICATE_CHARS_MAX),
+    predicateType,
+    predicate: checkPredicate(predicateType, document),
   };
   const out = invocation.flag('out');
   const found = await withSigner(
@@ -79,8 +82,8 @@ export const createAttestation: Run = async (invocation) => {
   const { signed, kept } = found;
   const text = `${JSON.stringify(signed.bundle)}\n`;
   if (out !== undefined) await replaceFile(out, text, 0o644);
-  const document = { bundle: out ?? signed.bundle, signer: signed.verdict.signer, kept: kept ?? null };
-  if (out === undefined && !kept) return { document, text: text.trimEnd() };
+  const left = { bundle: out ?? signed.bundle, signer: signed.verdict.signer, kept: kept ?? null };
+  if (out === undefined && !kept) return { document: left, text: text.trimEnd() };
   const fields = renderFields(invocation.terminal, [
     ['claim', statement.predicateType],
     ['signer', signed.signer],
@@ -89,7 +92,7 @@ export const createAttestation: Run = async (invocation) => {
     ['bundle', out ?? kept?.bundle],
     ['level', kept === undefined ? undefined : `at most SLSA build level ${kept.buildLevel}`],
   ]);
-  return { document, text: `Signed.\n${fields}` };
+  return { document: left, text: `Signed.\n${fields}` };
 };
 
 /** A client and a token that says who signs: from a file, or for whoever is logged in. */

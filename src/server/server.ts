@@ -79,7 +79,7 @@ export async function startServer(
     bindApi(app, { ...platform, modules, publicUrl, version: VERSION });
     registerGitRoutes(app, platform);
     registerFileRoutes(app, platform);
-    registerSigstoreRoutes(app, platform);
+    registerSigstoreRoutes(app, { ...platform, publicUrl, version: VERSION });
     registerTileRoutes(app, { ...platform, logs: logsOf(platform) });
     registerWitnessRoutes(app, platform);
     registerPages(app, { ...platform, publicUrl });

@@ -3,6 +3,7 @@ import type { Clock } from '#base';
 import type { App } from '#http';
 import type { Identity, Issuers } from '#identity';
 import { registerFulcio, SIGNING_PATH } from './fulcio.ts';
+import { registerPredicatePages } from './pages.ts';
 import { registerOidc } from './oidc.ts';
 import { registerRekor1 } from './rekor1.ts';
 import { registerRekor2 } from './rekor2.ts';
@@ -14,6 +15,8 @@ export interface SigstoreDeps {
   identity: Identity;
   issuers: Issuers;
   clock: Clock;
+  publicUrl: string;
+  version: string;
 }
 
 /** wire/sigstore: the APIs of Fulcio, Rekor v1 and v2 and the timestamp authority, so that stock clients sign here. */
@@ -24,6 +27,7 @@ export function registerSigstoreRoutes(app: App, deps: SigstoreDeps): void {
   registerRekor2(app, deps);
   registerTimestamp(app, deps);
   registerTuf(app, deps);
+  registerPredicatePages(app, deps);
 }
 
 /** Where the Authorization header carries the token of another issuer, which is looked at there and not at the door. */
