@@ -76,8 +76,12 @@ describe('parsers of what comes from outside', () => {
   for (const [what, parse, original] of binary) {
     test(`${what}: damaged ones and noise are refused as problems`, () => {
       fc.assert(
-        fc.property(fc.oneof(damaged(original), fc.uint8Array({ maxLength: 300 }).map(Buffer.from)), (bytes) =>
-          assertTame(() => parse(bytes)),
+        fc.property(
+          fc.oneof(
+            damaged(original),
+            fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+          ),
+          (bytes) => assertTame(() => parse(bytes)),
         ),
         { numRuns: RUNS },
       );
