@@ -166,3 +166,36 @@ test('authorities are rotated by one command each, and the root key of TUF moves
   assert.match((await waybill(['trust', 'tuf', 'status'])).stdout, /offline/);
   assert.match(readFileSync(path('tuf.key'), 'utf8'), /PRIVATE KEY/);
 });
+
+test('provenance of another CI is kept beside the artifact, marked with the level it deserves', async () => {
+  assert.equal((await waybill(['project', 'create', 'acme'])).status, 0);
+  assert.equal((await waybill(['access', 'grant', 'developer@acme', '--person', 'ada'])).status, 0);
+  writeFileSync(path('program'), 'built elsewhere');
+  const pushed = await waybill(['artifact', 'push', path('program'), 'acme/hello/program@try-1']);
+  assert.equal(pushed.status, 0, pushed.stderr);
+  writeFileSync(path('provenance.json'), JSON.stringify({ buildDefinition: {}, runDetails: {} }));
+  const type = 'https://slsa.dev/provenance/v1';
+  const words = ['attest', 'create', '--predicate', path('provenance.json'), '--type', type, '--upload'];
+  const unknown = await waybill([...words, '--subject', path('provenance.json')]);
+  assert.equal(unknown.status, 5, 'nothing is kept about what is not here');
+  const left = await waybill([...words, '--subject', path('program'), '--json']);
+  assert.equal(left.status, 0, left.stderr);
+  const { kept, signer } = JSON.parse(left.stdout) as {
+    kept: { bundle: string; buildLevel: number };
+    signer: { issuer: string };
+  };
+  assert.equal(kept.buildLevel, 1, 'a person’s word, never level 3');
+  assert.equal(signer.issuer, `${server.url}/oidc/people`);
+  const { createHash } = await import('node:crypto');
+  const digest = `sha256:${createHash('sha256').update('built elsewhere').digest('hex')}` as const;
+  const [row, ...more] = await server.platform.attest.bundlesFor(digest);
+  assert.deepEqual([row?.bundle, row?.buildLevel, more.length], [kept.bundle, 1, 0]);
+  const verdict = await waybill([
+    'artifact',
+    'verify',
+    'acme/hello/program@try-1',
+    '--identity',
+    `${server.url}/acme/hello/x`,
+  ]);
+  assert.notEqual(verdict.status, 0, 'it does not pass for what the platform built');
+});

@@ -697,3 +697,51 @@ describe('what stands behind the addresses in statements', () => {
     await assert.rejects(attest.renderSummary(other.bundle), /Only verification summaries/);
   });
 });
+
+describe('an issuer elsewhere, found by discovery', () => {
+  let other: TestServer;
+  before(async () => {
+    other = await startTestServer();
+  });
+  after(() => other.stop());
+
+  const trust = (ca: string | null) =>
+    server.owner.call(identityContract.trustIssuer, {
+      body: { issuer: `${other.url}/oidc/people`, kind: 'generic', keys: { from: 'discovery', ca } },
+    });
+
+  test('is trusted only over a connection to the authority that was pinned', async () => {
+    await assert.rejects(trust(null), /cannot be read/);
+    await assert.rejects(trust(server.ca), /cannot be read/);
+    await trust(other.ca);
+  });
+
+  test('lets its people sign here in names below it, once a rule says who', async () => {
+    const { token } = await other.owner.call(identityContract.issueIdentityToken);
+    const key = newKey();
+    assert.equal((await askForCertificate(signingRequest(token, key))).status, 401);
+    const body = {
+      issuer: `${other.url}/oidc/people`,
+      audience: 'sigstore',
+      when: { sub: { equals: subjectOf(token) } },
+    };
+    await server.owner.call(identityContract.setRule, { params: { name: 'neighbours' }, body });
+    const answer = await askForCertificate(signingRequest(token, key));
+    assert.equal(answer.status, 200, answer.body.toString());
+    writeFileSync(
+      join(dir, 'other.pem'),
+      answer.json<CertificateAnswer>().signedCertificateEmbeddedSct.chain.certificates[0]!,
+    );
+    const text = execFileSync('openssl', ['x509', '-in', join(dir, 'other.pem'), '-noout', '-text'], {
+      encoding: 'utf8',
+    });
+    assert.ok(text.includes(`URI:${other.url}/oidc/people/subjects/`));
+    assert.ok(!text.includes(`URI:${server.url}`));
+  });
+});
+
+test('one address cannot ask for more than its share', async () => {
+  const statuses = new Set<number>();
+  for (let count = 0; count < 140; count++) statuses.add((await askForCertificate({})).status);
+  assert.deepEqual([...statuses].toSorted(), [400, 429]);
+});
