@@ -1,10 +1,11 @@
 // Writes the generated files, or with --check says which are stale: openapi.json, docs/reference/{cli,errors,permissions}.md.
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { renderCliReference } from '#cli';
+import { findDrills } from '#drill';
 import { openApiDocument } from '#http';
 import { permissions, roleNames, roles } from '#identity';
 import { parseServerOptions, startServer, VERSION } from '#server';
@@ -17,6 +18,7 @@ const generated: Record<string, string> = {
   'docs/reference/cli.md': renderCliReference(),
   'docs/reference/errors.md': await errorReference(),
   'docs/reference/permissions.md': permissionReference(),
+  'docs/drills.md': drillReference(),
 };
 
 const stale: string[] = [];
@@ -89,4 +91,16 @@ function permissionReference(): string {
     return `| \`${permission}\` | ${holders.length > 0 ? holders.join(', ') : 'nobody: the control plane alone'} |`;
   });
   return `# Permissions and roles\n\n${NOTE}| permission | held by |\n| --- | --- |\n${rows.join('\n')}\n`;
+}
+
+/** What people wrote about the drills, with the list of them below. */
+function drillReference(): string {
+  const cell = (text: string) => text.replaceAll('|', '\\|');
+  const off = (value: unknown) => (value === 'no-switch' ? 'no switch: unproven' : `\`${JSON.stringify(value)}\``);
+  const rows = findDrills([]).map(
+    ({ id, title, control, refusal, controlOff, threats }) =>
+      `| \`${id}\` | ${cell(title)} | ${cell(control)} | \`${cell(refusal.source)}\` | ${cell(off(controlOff))} | ${threats.join(', ')} |`,
+  );
+  const written = readFileSync(join(root, 'docs/drills.md'), 'utf8').split('\n## The drills\n')[0]?.trimEnd() ?? '';
+  return `${written}\n\n## The drills\n\n${NOTE}| drill | attack | control | reason that must be given | switched off for the counter-run | threats |\n| --- | --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`;
 }

@@ -1,4 +1,3 @@
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { get } from 'node:https';
 import { artifactContract } from '#artifact';
 import { type Digest, digestOf } from '#base';
@@ -7,6 +6,7 @@ import { identityContract } from '#identity';
 import { releaseContract } from '#release';
 import { inHouse, ofCall } from './attempt.ts';
 import type { Attempt, Drill } from './drill.ts';
+import { flipByte } from './flip.ts';
 import { type House, PROJECT } from './house.ts';
 
 interface Upload {
@@ -73,23 +73,6 @@ async function fetchPlainly(
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
     }).on('error', reject);
   });
-}
-
-/** Flips one bit of a file, as root would or a bad disk; the answer puts it back. */
-export async function flipByte(path: string, at = -1): Promise<() => Promise<void>> {
-  const before = await readFile(path);
-  const { mode } = await stat(path);
-  const after = Buffer.from(before);
-  const position = at < 0 ? after.length + at : at;
-  after[position] = after[position]! ^ 1;
-  await chmod(path, 0o600);
-  await writeFile(path, after);
-  await chmod(path, mode & 0o777);
-  return async () => {
-    await chmod(path, 0o600);
-    await writeFile(path, before);
-    await chmod(path, mode & 0o777);
-  };
 }
 
 const store: readonly Drill[] = [

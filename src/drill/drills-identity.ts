@@ -1,6 +1,6 @@
 import { identityContract } from '#identity';
 import { anyOf, inHouse, ofCall } from './attempt.ts';
-import type { Drill } from './drill.ts';
+import type { Attempt, Drill } from './drill.ts';
 import { enrol, type House, PROJECT } from './house.ts';
 import { sourceContract } from '#source';
 import { artifactContract } from '#artifact';
@@ -15,18 +15,19 @@ async function tokenFor(house: House, body: { networks?: string[]; ttlSeconds?: 
 }
 
 /** What somebody who copied a machine's credential tries first. */
-async function useStolen(house: House, role: 'runner' | 'agent', name: string) {
+async function useStolen(house: House, role: 'runner' | 'agent', name: string): Promise<Attempt> {
   const thief = house.as(await house.machine(name, role, PROJECT));
-  const params = { project: PROJECT, repository: 'playground' as const };
-  const query = { name: `${PROJECT}/${name}/evil`, version: '1', file: 'evil' };
+  const upload = (repository: 'release' | 'playground') => () => {
+    const query = { name: `${PROJECT}/${name}/evil`, version: '1', file: 'evil' };
+    const input = { params: { project: PROJECT, repository }, query };
+    return ofCall(() => thief.upload(artifactContract.uploadArtifact, input, { content: Buffer.from('evil') }));
+  };
+  const body = { name: `${name}-friend`, emails: [], grants: [] };
   return await anyOf(
     () => ofCall(() => thief.call(sourceContract.createRepository, { params: { project: PROJECT }, body: { name } })),
-    () =>
-      ofCall(() => thief.upload(artifactContract.uploadArtifact, { params, query }, { content: Buffer.from('evil') })),
-    () =>
-      ofCall(() =>
-        thief.call(identityContract.invitePerson, { body: { name: `${name}-friend`, emails: [], grants: [] } }),
-      ),
+    upload('release'),
+    upload('playground'),
+    () => ofCall(() => thief.call(identityContract.invitePerson, { body })),
   );
 }
 
@@ -49,7 +50,7 @@ export const identityDrills: readonly Drill[] = [
     title: 'A runner’s credential, copied, used for everything but its job',
     threats: ['A21', 'A22', 'B3', 'SEC-6'],
     control: 'nothing without a permission',
-    refusal: /^identity\.(forbidden|project_not_found|not_found)( identity\.\w+)*$/,
+    refusal: /^(identity\.forbidden|artifact\.release_is_closed)( (identity\.forbidden|artifact\.release_is_closed))*$/,
     controlOff: { identity: { authorization: false } },
     attack: (house) => useStolen(house, 'runner', 'stolen-runner'),
     async legitimate(house) {
@@ -62,7 +63,7 @@ export const identityDrills: readonly Drill[] = [
     title: 'A deploy agent’s credential, copied, used for everything but its job',
     threats: ['A21', 'B3', 'SEC-6'],
     control: 'nothing without a permission',
-    refusal: /^identity\.(forbidden|project_not_found|not_found)( identity\.\w+)*$/,
+    refusal: /^(identity\.forbidden|artifact\.release_is_closed)( (identity\.forbidden|artifact\.release_is_closed))*$/,
     controlOff: { identity: { authorization: false } },
     attack: (house) => useStolen(house, 'agent', 'stolen-agent'),
     async legitimate(house) {

@@ -8,8 +8,8 @@ import { rebuildAndCompare } from '#journal';
 import { policyDigest, type PolicyDocument } from '#policy';
 import { modules } from '#server';
 import { inHouse, ofCall } from './attempt.ts';
-import { flipByte } from './drills-artifact.ts';
 import type { Attempt, Drill } from './drill.ts';
+import { flipByte } from './flip.ts';
 import { eventually, type House, openHouse } from './house.ts';
 
 /** Somebody with the database file in their hands, beside Waybill. */

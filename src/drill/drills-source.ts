@@ -1,17 +1,19 @@
-import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { identityContract } from '#identity';
 import { ofCall, ofPush, inHouse } from './attempt.ts';
 import { type Developer, run } from './developer.ts';
+import { flipByte } from './flip.ts';
 import type { Drill } from './drill.ts';
 import { type House, PROJECT } from './house.ts';
 
 /** What attackers and honest people push: a branch of its own for each drill, so that drills do not meet. */
 export const branchOf = (id: string) => `HEAD:refs/heads/drill/${id}`;
 
-export async function fresh(who: Developer): Promise<Developer> {
-  await who.reset();
-  return who;
+/** Back to a clean tree; whether it is the newest matters to nobody who pushes a branch of their own. */
+export async function fresh(who: Developer): Promise<void> {
+  const { status } = await who.git('reset', '-q', '--hard', 'origin/main');
+  if (status !== 0) await who.reset();
 }
 
 export async function pushHonestly(house: House, id: string, who: Developer = house.developer): Promise<string> {
@@ -282,6 +284,8 @@ async function amendMerge(who: Developer, files: Readonly<Record<string, string>
   if (amended.status !== 0) throw new Error(amended.stderr);
 }
 
+const PACK_HEADER_BYTES = 12;
+
 const disk: readonly Drill[] = [
   inHouse({
     id: 'ref-edited-on-disk',
@@ -307,8 +311,35 @@ const disk: readonly Drill[] = [
       }
     },
     async legitimate({ developer }) {
-      await fresh(developer);
+      await developer.reset();
       return 'a fetch of what was pushed';
+    },
+  }),
+  inHouse({
+    id: 'git-object-edited-on-disk',
+    title: 'One byte of the objects behind main flipped on the server’s disk',
+    threats: ['B9', 'SLSA-C'],
+    control: 'git computes every object’s id anew',
+    refusal: /fatal/,
+    // Nothing to switch off: the id is the hash, and stock git at the other end computes it.
+    controlOff: 'no-switch',
+    async attack(house) {
+      const dir = join(await house.repositoryDir(), 'objects', 'pack');
+      const packs = (await readdir(dir)).filter((name) => name.endsWith('.pack')).map((name) => join(dir, name));
+      const undo = await Promise.all(packs.map((path) => flipByte(path, PACK_HEADER_BYTES + 20)));
+      try {
+        const target = join(house.dir, `clone-${Date.now()}`);
+        const ran = await house.developer.git('clone', '-q', `${house.server.url}/acme/hello.git`, target);
+        const code = ran.stderr.split('\n').find((line) => line.includes('fatal')) ?? '';
+        return { succeeded: ran.status === 0, code, detail: ran.stderr.trim().slice(0, 400) };
+      } finally {
+        for (const one of undo) await one();
+      }
+    },
+    async legitimate({ developer, server, dir }) {
+      const ran = await developer.git('clone', '-q', `${server.url}/acme/hello.git`, join(dir, `good-${Date.now()}`));
+      if (ran.status !== 0) throw new Error(ran.stderr);
+      return 'a clone of the untouched repository';
     },
   }),
   inHouse({
