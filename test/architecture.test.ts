@@ -101,7 +101,7 @@ test('every run-time dependency earned its line in docs/dependencies.md', () => 
   };
   const text = readFileSync(join(root, 'docs', 'dependencies.md'), 'utf8');
   for (const [name, version] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies })) {
-    assert.match(version, /^\d+\.\d+\.\d+$/, `${name} is not pinned`);
+    assert.match(version, /^(?:npm:@?[\w./-]+@)?\d+\.\d+\.\d+$/, `${name} is not pinned`);
     assert.ok(text.includes(`\`${name}\``), `${name} is not in docs/dependencies.md`);
   }
 });
