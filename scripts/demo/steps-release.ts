@@ -81,6 +81,7 @@ export async function deploy(
 
   const running = await poll(DEPLOY_MS_MAX, () => deploymentIn(people, 'running', agent, stage));
   const file = String(running['path']);
+  const whole = await waybill(people.dana, ['trace', file]);
   const tampered = Date.now();
   await replaceWithOneByteChanged(file);
   const drifted = await poll(DEPLOY_MS_MAX, () => deploymentIn(people, 'drifted', agent, stage));
@@ -91,6 +92,7 @@ export async function deploy(
       placed: file,
       artifact: `${String(running['name'])}@${String(running['version'])}`,
       verified: `offline by the agent at ${String(running['verifiedAt'])}`,
+      'trace of the running file': `holds: ${(whole['hops'] as unknown[]).length} hops, back to the signed commit`,
       tampered: 'one byte of the file that runs',
       drift: `reported after ${((Date.now() - tampered) / 1000).toFixed(1)} s: ${`${String(drifted['drift']?.kind)}, expected ${String(drifted['drift']?.expected).slice(0, 19)}…, found ${String(drifted['drift']?.found).slice(0, 19)}…`}`,
     },
