@@ -126,7 +126,7 @@ test('a job of another CI signs with its own token, below the name that its issu
   assert.match(unsafe.stderr, /no condition pins sub/);
   writeFileSync(path('rule.json'), JSON.stringify({ ...rule, when: { sub: { equals: 'job/release' } } }));
   assert.equal((await waybill(['trust', 'rule', 'set', 'ci', '--file', path('rule.json')])).status, 0);
-  assert.equal((await waybill(['trust', 'rule', 'check', '--token', path('token')])).status, 0);
+  assert.equal((await waybill(['trust', 'rule', 'check', '--identity-token', path('token')])).status, 0);
 
   env = { WAYBILL_HOME: path('nobody') };
   const { signer } = await signed(words);
@@ -136,7 +136,7 @@ test('a job of another CI signs with its own token, below the name that its issu
   assert.equal((await waybill(words)).status, 4);
   env = kept;
   assert.equal((await verify(path('notes.txt'), signer.san, issuer)).status, 0);
-  assert.match((await waybill(['trust', 'rule', 'check', '--token', path('token')])).stdout, /"job\/other"/);
+  assert.match((await waybill(['trust', 'rule', 'check', '--identity-token', path('token')])).stdout, /"job\/other"/);
 });
 
 test('authorities are rotated by one command each, and the root key of TUF moves to a file elsewhere', async () => {

@@ -80,7 +80,7 @@ export const nameUnsuitable = (found: string) =>
     code: 'attest.name_unsuitable',
     kind: 'invalid',
     message: `No certificate can be made for this token: ${found.slice(0, 200)} cannot be a name in it.`,
-    hint: 'See docs/signing.md for the claims that each kind of issuer needs.',
+    hint: 'The token must name its job as its kind of issuer does: GitHub by job_workflow_ref, GitLab by ci_config_ref_uri.',
   });
 
 export const keyUnproven = () =>

@@ -129,8 +129,8 @@ export const manageRules: Run = async (invocation) => {
 };
 
 async function checkToken(invocation: Invocation): Promise<Outcome> {
-  const file = invocation.flag('token');
-  if (file === undefined) throw new UsageError('Which token?', 'Give --token with the file it is in.');
+  const file = invocation.flag('identity-token');
+  if (file === undefined) throw new UsageError('Which token?', 'Give --identity-token with the file it is in.');
   const token = (await readFile(file, 'utf8')).trim();
   const said = await withClient(invocation, (client) => client.call(contract.explainToken, { body: { token } }));
   const shown = renderChecks(invocation.terminal, said.checks);

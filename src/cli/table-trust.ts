@@ -110,11 +110,11 @@ export const trustCommands: readonly Command[] = [
     ],
     flags: [
       { name: 'file', value: 'FILE', summary: 'For set: the rule as JSON (issuer, audience, when).' },
-      { name: 'token', value: 'FILE', summary: 'For check: a token.' },
+      { name: 'identity-token', value: 'FILE', summary: 'For check: a token.' },
     ],
     examples: [
       { does: 'Write one', line: 'waybill trust rule set gh-release --file rule.json' },
-      { does: 'Why is my token refused?', line: 'waybill trust rule check --token token' },
+      { does: 'Why is my token refused?', line: 'waybill trust rule check --identity-token token' },
     ],
     load: async () => (await import('./authority.ts')).manageRules,
   },
