@@ -27,7 +27,10 @@ export const run: Run = async (invocation) => {
   const startedAt = performance.now();
   let results: DrillResult[];
   try {
-    results = await runDrills({ ids, signal });
+    let done = 0;
+    const onResult = ({ id, ok: isOk }: DrillResult): void =>
+      progress.update(`${++done} of ${total}: ${id}${isOk ? '' : ' is not as it should be'}`);
+    results = await runDrills({ ids, signal, onResult });
   } finally {
     progress.stop();
   }
