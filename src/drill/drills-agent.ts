@@ -75,6 +75,7 @@ async function withAgent<T>(
 }
 
 const TOOL = `${PROJECT}/hello/tool`;
+const EVIL = '#!/bin/sh\n# evil\nexec sleep 600\n';
 
 /** Did the program start, or what did the agent say? */
 function verdictIn(events: readonly AgentEvent[]): Attempt | undefined {
@@ -309,7 +310,7 @@ const evidence: readonly Drill[] = [
     threats: ['A15', 'A16', 'SLSA-F'],
     refusal: /^attest\./,
     attack: async ({ developer }, host, stage) => {
-      const content = Buffer.from('#!/bin/sh\n# evil\nexec sleep 600\n');
+      const content = Buffer.from(EVIL);
       const input = {
         params: { project: PROJECT, repository: 'playground' as const },
         query: { name: `${PROJECT}/evil-tool`, version: `1-${hexOf(digestOf(stage.dir)).slice(0, 8)}`, file: 'tool' },

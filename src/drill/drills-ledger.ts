@@ -81,7 +81,7 @@ const tables: readonly Drill[] = [
       const [tool, other] = await house.released();
       const write = (digest: string) =>
         besideWaybill(house, (db) =>
-          db.prepare(`UPDATE ${tableLike(db, 'artifact_record')} SET digest = ? WHERE id = ?`).run(digest, tool!.id),
+          db.prepare(`UPDATE ${tableLike(db, '_record')} SET digest = ? WHERE id = ?`).run(digest, tool!.id),
         );
       write(other!.digest);
       try {
