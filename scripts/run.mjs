@@ -42,6 +42,8 @@ const tasks = {
   unit: { tools: buildTools, run: () => node(unit) },
   whole: { tools: testTools, run: () => node([...whole, ...args]) },
   fix: { tools: {}, run: () => bin('oxlint', ['--type-aware', '--fix']) || bin('oxfmt', ['.']) },
+  interop: { tools: testTools, run: () => node(['test/interop.ts', ...args]) },
+  verifier: { tools: {}, run: () => node(['scripts/build-verifier.ts', ...args]) },
   generate: { tools: {}, run: () => node(['scripts/generate.ts', ...args]) },
 };
 

@@ -137,6 +137,7 @@ export function createIdentity({
     findProjectById: (id) => store.findProject(db, { id }),
     async createProject(caller, slug) {
       await engine.require(caller, 'project:create');
+      if (reservedSlugs.has(slug)) throw reserved(slug);
       if (await store.findProject(db, { slug })) throw taken('A project', slug);
       const project = newId('prj');
       await journal.record({
@@ -317,6 +318,22 @@ async function requirePrincipal(db: Db, id: string): Promise<store.Principal> {
 export function streamSafe(fingerprint: string): string {
   return fingerprint.replaceAll('+', '-').replaceAll('/', '_');
 }
+
+/** First parts of addresses that the server itself answers; a project of that name could not be reached. */
+const reservedSlugs: ReadonlySet<string> = new Set(
+  (
+    'api assessment attestations artifacts assets builders builds buildtypes enrol files healthz ledger logs oidc people ' +
+    'problems projects promotions pushes readyz runs sign-in sign-out trace tuf verifier witness'
+  ).split(' '),
+);
+
+const reserved = (slug: string) =>
+  new Problem({
+    code: 'identity.name_reserved',
+    kind: 'invalid',
+    message: `A project cannot be called ${slug}: the server itself answers at that address.`,
+    hint: 'Choose another name.',
+  });
 
 const notFound = (what: string, name: string) =>
   new Problem({
