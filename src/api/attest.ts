@@ -67,9 +67,8 @@ export function bindAttest(
   /** Whoever may put something beside an artifact, in any project that has it. */
   async function requireToAttest(caller: Caller, subjects: readonly Digest[]): Promise<void> {
     for (const digest of subjects) {
-      for (const record of await artifacts.findRecords({ digest, limit: 50 })) {
-        const scope = { project: record.project };
-        if ((await identity.decide(caller, 'artifact:upload-playground', scope)).allowed) return;
+      for (const project of await artifacts.projectsWith(digest)) {
+        if ((await identity.decide(caller, 'artifact:upload-playground', { project })).allowed) return;
       }
     }
     throw notVisible();
@@ -77,8 +76,8 @@ export function bindAttest(
 
   /** The engine is asked about each project that holds the artifact; one yes is enough. */
   async function mayRead(caller: Caller, digest: Digest): Promise<boolean> {
-    for (const record of await artifacts.findRecords({ digest, limit: 50 })) {
-      if ((await identity.decide(caller, 'artifact:read', { project: record.project })).allowed) return true;
+    for (const project of await artifacts.projectsWith(digest)) {
+      if ((await identity.decide(caller, 'artifact:read', { project })).allowed) return true;
     }
     return false;
   }

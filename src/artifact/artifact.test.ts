@@ -294,3 +294,25 @@ test('a version is the tag that was built, otherwise the number of the run and t
   assert.deepEqual(parseNameAtVersion('acme/hello/x@7-7fd1a60b'), { name: 'acme/hello/x', version: '7-7fd1a60b' });
   assert.throws(() => parseNameAtVersion('acme/hello'), codeIs('artifact.path_invalid'));
 });
+
+test('however often others keep the same bytes, they hide nobody’s', async () => {
+  await withWorld(async ({ artifacts, identity, owner, as }) => {
+    const dev = await as('dev', 'developer');
+    const mine = await artifacts.upload(dev, { ...program, repository: 'acme/playground', body: body('the same') });
+    await identity.createProject(owner, 'other');
+    const grants = [{ role: 'developer' as const, project: 'other' }];
+    const invited = await identity.invitePerson(owner, { name: 'eve', emails: [], grants });
+    const { token } = await identity.redeemEnrolment(invited.enrolment, origin, 'access');
+    const eve = (await identity.authenticate(token, origin))!;
+    for (let version = 1; version <= 201; version++) {
+      const copy = { name: 'other/copy', version: `${version}`, file: 'copy' };
+      await artifacts.upload(eve, { ...copy, repository: 'other/playground', body: body('the same') });
+    }
+    assert.deepEqual(await artifacts.show(dev, mine.record.digest), [mine.record]);
+    assert.equal(
+      (await artifacts.show(eve, mine.record.digest)).every(({ name }) => name === 'other/copy'),
+      true,
+    );
+    assert.equal((await artifacts.projectsWith(mine.record.digest)).length, 2);
+  });
+});

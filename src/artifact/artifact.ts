@@ -65,6 +65,7 @@ export interface Artifacts {
   /** For modules after this one: no caller, no question asked. */
   findRecord(id: string): Promise<store.ArtifactRecord | undefined>;
   findRecords(filter: store.RecordFilter): Promise<store.ArtifactRecord[]>;
+  projectsWith(digest: Digest): Promise<string[]>;
 }
 
 export function createArtifacts({
@@ -182,10 +183,13 @@ export function createArtifacts({
     },
     async show(caller, idOrDigest) {
       if (!isDigest(idOrDigest)) return [await requireReadable(caller, idOrDigest)];
-      const records = await store.selectRecords(db, { digest: idOrDigest, limit: limits.pageItems });
-      const visible = await readable(caller, records);
-      if (visible.length === 0) throw notFound(idOrDigest);
-      return visible;
+      // Asked of the projects first: however often others keep the same bytes, they hide nobody's.
+      const projects: string[] = [];
+      for (const project of await store.projectsWith(db, idOrDigest)) {
+        if (await mayRead(caller, project)) projects.push(project);
+      }
+      if (projects.length === 0) throw notFound(idOrDigest);
+      return await store.selectRecords(db, { digest: idOrDigest, projects, limit: limits.pageItems });
     },
     async locate(caller, path) {
       const project = await identity.requireProject(path.project);
@@ -232,6 +236,7 @@ export function createArtifacts({
     },
     findRecord: (id) => store.findRecord(db, id),
     findRecords: (filter) => store.selectRecords(db, filter),
+    projectsWith: (digest) => store.projectsWith(db, digest),
   };
 }
 

@@ -9,7 +9,9 @@ export { type ArtifactControls, type Artifacts, createArtifacts, type Download, 
 export * as artifactContract from './contract.ts';
 export { type Published, type Uploaded } from './facts.ts';
 export {
+  ArtifactName,
   type ArtifactPath,
+  PathSegment,
   parseArtifactPath,
   parseNameAtVersion,
   pathKey,

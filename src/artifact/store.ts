@@ -101,6 +101,18 @@ export async function selectRecords(db: Db, filter: RecordFilter): Promise<Artif
   return rows.map(toRecord);
 }
 
+/** Ids of every project that has these bytes, in whatever repository. */
+export async function projectsWith(db: Db, digest: string): Promise<string[]> {
+  const rows = await db
+    .read<Tables>()
+    .selectFrom('artifact_record')
+    .select('project')
+    .distinct()
+    .where('digest', '=', digest)
+    .execute();
+  return rows.map(({ project }) => project);
+}
+
 export async function findRecord(db: Db, id: string): Promise<ArtifactRecord | undefined> {
   const row = await db.read<Tables>().selectFrom('artifact_record').selectAll().where('id', '=', id).executeTakeFirst();
   return row && toRecord(row);

@@ -112,3 +112,13 @@ test('a state file that cannot be read stops the agent instead of being forgotte
     await assert.rejects(openState(directory), codeIs('deploy.state_unreadable'));
   });
 });
+
+test('a file name that leads out of its folder is refused before anything is written', async () => {
+  await withPlaces(async (places, directory) => {
+    for (const file of ['../../escaped', '/tmp/escaped', '..', '.hidden', 'a/b']) {
+      const asked = placeFile(places, { ...item, file }, () => Promise.reject(new Error('it was downloaded')));
+      await assert.rejects(asked, codeIs('deploy.file_name_refused'), file);
+    }
+    assert.deepEqual((await readdir(directory)).toSorted(), ['current', 'incoming', 'logs', 'quarantine', 'store']);
+  });
+});

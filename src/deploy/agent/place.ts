@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { chmod, type FileHandle, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { PathSegment } from '#artifact';
 import { createDigester, type Digest, digestFromHex, hexOf, limits, Problem } from '#base';
 import { ensureDirectory, syncDirectory } from '#storage';
 
@@ -42,6 +43,7 @@ export async function placeFile(
   download: () => Promise<AsyncIterable<Uint8Array>>,
   hashing = true,
 ): Promise<string> {
+  requirePlainName(item.file);
   const target = fileOf(places, item.digest, item.file);
   const there = await hashPath(target);
   if (there === item.digest || (there !== undefined && !hashing)) return target;
@@ -60,6 +62,18 @@ export async function placeFile(
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** The plan comes from the server, and a server that lies must not choose where on this host bytes are written. */
+function requirePlainName(file: string): void {
+  if (PathSegment.safeParse(file).success) return;
+  throw new Problem({
+    code: 'deploy.file_name_refused',
+    kind: 'rejected',
+    message: 'The plan names a file that would lie elsewhere than in its own folder.',
+    hint: 'Nothing was placed. Find out who answers in the name of the server.',
+    details: { expected: 'a plain file name', found: file.slice(0, 300) },
+  });
 }
 
 async function receive(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ArtifactName, PathSegment } from '#artifact';
 import { DigestText } from '#base';
 
 const Id = z.string().max(64);
@@ -24,9 +25,10 @@ export const PlanItem = z.object({
   artifact: Id,
   digest: DigestText,
   size: z.int().min(0),
-  name: z.string().max(300),
-  version: z.string().max(300),
-  file: z.string().max(300),
+  name: ArtifactName,
+  version: PathSegment,
+  /** Becomes a name on the host: one segment, so that a server that lies cannot point it elsewhere. */
+  file: PathSegment,
   provenance: DigestText,
   /** Identity the provenance claims; the agent holds it against its own list before it believes it. */
   provenanceSan: z.string().max(1000),
