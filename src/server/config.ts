@@ -45,7 +45,7 @@ export function layoutOf(data: string) {
     git: join(data, 'git'),
     vault: join(data, 'vault'),
     logs: join(data, 'logs'),
-    lock: join(data, 'server.lock'),
+    lock: join(data, 'lock.db'),
     trustedRoot: join(data, 'trusted_root.json'),
     runner: join(data, 'runner'),
   };

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chown, mkdir, readFile } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Problem } from '#base';
@@ -13,6 +13,8 @@ const STAGE = '/run/waybill-runner';
 const RESTART_MS_FIRST = 500;
 const RESTART_MS_MAX = 10_000;
 const STOP_MS = 5_000;
+/** Of a line that does not end. */
+const LINE_CHARS_MAX = 64 * 1024;
 
 const codeRoot = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -84,14 +86,21 @@ function faultPoints(): Record<string, string> {
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }
 
+/** The directory stays root's: only below `jobs` can the runner write, so it can plant no link that root would follow. */
 async function prepareDirectory({ dir, caPath, token }: LocalRunnerOptions, user: number | undefined): Promise<void> {
+  const [jobs, credential, ca] = [join(dir, 'jobs'), join(dir, 'credential'), join(dir, 'ca.pem')];
   await ensureDirectory(dir);
-  await ensureDirectory(join(dir, 'jobs'));
-  await writeDurable(join(dir, 'credential'), `${token}\n`);
-  await writeDurable(join(dir, 'ca.pem'), await readFile(caPath), 0o644);
+  if (user !== undefined) {
+    await lchown(dir, 0, 0);
+    await chmod(dir, 0o711);
+    const found = await lstat(jobs).catch(() => undefined);
+    if (found?.isDirectory() === false) await rm(jobs);
+  }
+  await ensureDirectory(jobs);
+  await writeDurable(credential, `${token}\n`);
+  await writeDurable(ca, await readFile(caPath), 0o644);
   if (user === undefined) return;
-  for (const path of [dir, join(dir, 'jobs'), join(dir, 'credential'), join(dir, 'ca.pem')])
-    await chown(path, user, user);
+  for (const path of [jobs, credential]) await lchown(path, user, user);
   await mkdir(join(STAGE, 'code'), { recursive: true, mode: 0o755 });
   await mkdir(join(STAGE, 'work'), { recursive: true, mode: 0o755 });
 }
@@ -143,7 +152,7 @@ function forwardLines(stream: NodeJS.ReadableStream | null, onLine: (line: strin
   let rest = '';
   stream?.on('data', (chunk: Buffer) => {
     const lines = (rest + chunk.toString('utf8')).split('\n');
-    rest = lines.pop() ?? '';
+    rest = (lines.pop() ?? '').slice(-LINE_CHARS_MAX);
     for (const line of lines) onLine(line);
   });
 }

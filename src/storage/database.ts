@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, sql, SqliteDialect } from 'kysely';
+import { Problem } from '#base';
 import { ensureDirectory } from './files.ts';
 import { dirname } from 'node:path';
 import { migrate, type ModuleMigrations } from './migrate.ts';
@@ -81,7 +82,7 @@ async function commitBatch(writer: Kysely<unknown>, batch: readonly Pending[]): 
         outcomes.push(() => resolve(value));
       } catch (error) {
         await sql`rollback to one_request`.execute(writer);
-        outcomes.push(() => reject(error));
+        outcomes.push(() => reject(asConflict(error)));
       }
       await sql`release one_request`.execute(writer);
     }
@@ -93,6 +94,22 @@ async function commitBatch(writer: Kysely<unknown>, batch: readonly Pending[]): 
     return;
   }
   for (const outcome of outcomes) outcome();
+}
+
+/** SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE. */
+const ALREADY_THERE = [1555, 2067];
+
+/** Two callers looked, saw nothing, and made the same thing: the second one lost a race, and the server made no mistake. */
+function asConflict(error: unknown): unknown {
+  const { errcode } = error as { errcode?: number };
+  if (errcode === undefined || !ALREADY_THERE.includes(errcode)) return error;
+  return new Problem({
+    code: 'storage.already_there',
+    kind: 'conflict',
+    message: 'Somebody else made the same thing at the same moment.',
+    hint: 'Look at what is there now.',
+    cause: error,
+  });
 }
 
 function connect(path: string, readOnly = false): DatabaseSync {

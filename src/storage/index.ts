@@ -5,5 +5,6 @@
  */
 export { type Db, openDatabase, type Tx } from './database.ts';
 export { ensureDirectory, syncDirectory, writeDurable } from './files.ts';
+export { holdLock } from './lock.ts';
 export { type ColumnTypes, type Migration, type ModuleMigrations } from './migrate.ts';
 export { type Objects, type ObjectControls, type OpenObject, openObjects, type StoredObject } from './objects.ts';
