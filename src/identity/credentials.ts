@@ -1,7 +1,7 @@
 import { type Clock, newId, Problem } from '#base';
 import type { Actor, Draft, Journal, Origin } from '#journal';
 import type { Db } from '#storage';
-import type { Caller } from './decision.ts';
+import { actsInFull, type Caller } from './decision.ts';
 import type { Engine, IdentityControls } from './engine.ts';
 import * as facts from './facts.ts';
 import { parseNetworks } from './network.ts';
@@ -212,6 +212,8 @@ export function createCredentials({
 
     async issueToken(caller, { label, ttlMs, project, permissions, networks }) {
       if (caller.kind !== 'person') await engine.require(caller, 'identity:admin');
+      const parent = await store.findToken(db, { id: caller.credential.id });
+      const bound = parent === undefined ? [] : (JSON.parse(parent.networks) as string[]);
       if (ttlMs !== undefined && (ttlMs <= 0 || ttlMs > TOKEN_MS_MAX)) throw badLifetime();
       const own = caller.credential.limits;
       const wanted = permissions?.filter(isPermission) ?? own?.permissions?.filter(isPermission) ?? null;
@@ -220,13 +222,17 @@ export function createCredentials({
       const widened =
         (own?.project !== undefined && scope !== own.project) ||
         (own?.permissions !== undefined && wanted?.some((one) => !own.permissions?.includes(one)) !== false);
-      if (widened) throw tooWide();
+      const elsewhere = bound.length > 0 && networks?.every((one) => bound.includes(one)) === false;
+      if (widened || elsewhere) throw tooWide();
+      // A token that was narrowed does not outlive itself in the ones it makes.
+      const narrowed = !actsInFull(caller) || bound.length > 0;
+      const left = narrowed && parent ? parent.expires_at - clock.now() : TOKEN_MS_MAX;
       const issued = draftToken({ principal: caller.principal, origin: caller.origin }, caller.principal, 'access', {
         label,
-        networks: networks ?? [],
+        networks: networks && networks.length > 0 ? networks : bound,
         project: scope ?? null,
         permissions: wanted,
-        ...(ttlMs === undefined ? {} : { ttlMs }),
+        ttlMs: Math.min(ttlMs ?? lifetimes.access, left),
       });
       await journal.record(issued.draft);
       return { token: issued.token, id: issued.id, expiresAt: issued.expiresAt };
@@ -234,20 +240,24 @@ export function createCredentials({
 
     async listTokens(caller) {
       const uses = await store.lastUses(db);
-      return (await store.liveTokens(db, caller.principal, clock.now())).map((row) => ({
-        id: row.id,
-        purpose: row.purpose,
-        label: row.label,
-        createdAt: row.created_at,
-        expiresAt: row.expires_at,
-        lastUsedAt: uses.get(row.id)?.at ?? null,
-        lastAddress: uses.get(row.id)?.address ?? null,
-      }));
+      const rows = await store.liveTokens(db, caller.principal, clock.now());
+      return rows
+        .filter(({ id }) => actsInFull(caller) || id === caller.credential.id)
+        .map((row) => ({
+          id: row.id,
+          purpose: row.purpose,
+          label: row.label,
+          createdAt: row.created_at,
+          expiresAt: row.expires_at,
+          lastUsedAt: uses.get(row.id)?.at ?? null,
+          lastAddress: uses.get(row.id)?.address ?? null,
+        }));
     },
 
     async revokeToken(caller, id, reason) {
       const row = await store.findToken(db, { id });
-      if (row?.principal_id !== caller.principal) await engine.require(caller, 'identity:admin');
+      const isOwn = row?.principal_id === caller.principal && actsInFull(caller);
+      if (!isOwn && id !== caller.credential.id) await engine.require(caller, 'identity:admin');
       if (!row) throw noToken(id);
       if (row.ended_at !== null) return;
       await journal.record({

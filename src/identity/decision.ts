@@ -32,6 +32,14 @@ export interface Scope {
   project?: string;
 }
 
+/**
+ * Does the credential speak for all that its owner is? What belongs to the owner as such (keys, other tokens) is out of reach for
+ * a token that was narrowed, and for a job, which only borrows the name of its runner.
+ */
+export function actsInFull({ kind, credential: { limits } }: Caller): boolean {
+  return kind !== 'build' && limits?.project === undefined && limits?.permissions === undefined;
+}
+
 /** The answer of the engine. `reasons` says, in order, what was looked at; the last one decided. */
 export interface Decision {
   allowed: boolean;

@@ -292,3 +292,67 @@ test('property: taking a grant away or narrowing a credential never allows more'
     { numRuns: 500 },
   );
 });
+
+test('a narrowed token enrols no key, sees and ends no other token, and does not outlive itself in its children', async () => {
+  await withIdentity(async (identity, time, owner) => {
+    const invited = await identity.invitePerson(owner, { name: 'Kim', emails: [], grants: [] });
+    const kim = await enrol(identity, invited.enrolment);
+    const made = await identity.issueToken(kim, {
+      label: 'ci',
+      ttlMs: 60_000,
+      permissions: ['artifact:read'],
+      networks: ['127.0.0.0/8'],
+    });
+    const narrow = await identity.authenticate(made.token, origin);
+    assert.ok(narrow);
+    await assert.rejects(identity.enrolKey(narrow, KEY, 'mine'), codeIs('identity.credential_narrowed'));
+    const { fingerprint } = await identity.enrolKey(kim, KEY, 'mine');
+    await assert.rejects(identity.revokeKey(narrow, fingerprint, ''), codeIs('identity.forbidden'));
+    await assert.rejects(identity.revokeToken(narrow, kim.credential.id, ''), codeIs('identity.forbidden'));
+    assert.deepEqual(
+      (await identity.listTokens(narrow)).map(({ id }) => id),
+      [made.id],
+    );
+    const wider = { label: 'more', ttlMs: 90 * 24 * 3_600_000 };
+    await assert.rejects(
+      identity.issueToken(narrow, { ...wider, networks: ['0.0.0.0/0'] }),
+      codeIs('identity.token_too_wide'),
+    );
+    const child = await identity.issueToken(narrow, wider);
+    assert.equal(child.expiresAt, made.expiresAt);
+    assert.equal(await identity.authenticate(child.token, { ...origin, address: '192.0.2.1' }), undefined);
+    await identity.revokeToken(narrow, made.id, 'signed out');
+    assert.equal(await identity.authenticate(made.token, origin), undefined);
+  });
+});
+
+test('a job borrows the name of its runner, and none of what is the runner’s own', async () => {
+  await withIdentity(async (identity, _time, owner) => {
+    const { principal, token } = await identity.createMachine(owner, { name: 'runner-1', grants: [] });
+    const runner = await identity.authenticate(token, origin);
+    assert.ok(runner);
+    const job: Caller = {
+      kind: 'build',
+      name: 'job',
+      principal: principal.id,
+      origin,
+      credential: { type: 'job', id: 'job_1.1' },
+    };
+    assert.deepEqual(await identity.listTokens(job), []);
+    await assert.rejects(identity.revokeToken(job, runner.credential.id, ''), codeIs('identity.forbidden'));
+  });
+});
+
+test('a person’s name is never given a machine’s credential; what is given twice is given once; only what exists is revoked', async () => {
+  await withIdentity(async (identity, _time, owner) => {
+    const { principal } = await identity.invitePerson(owner, { name: 'local-runner', emails: [], grants: [] });
+    await assert.rejects(
+      identity.renewMachine(owner, { name: 'local-runner', grants: [] }),
+      codeIs('identity.name_taken'),
+    );
+    await identity.createGroup(owner, 'devs');
+    await identity.addMember(owner, 'devs', principal.id);
+    await identity.addMember(owner, 'devs', 'local-runner');
+    await assert.rejects(identity.revokeGrant(owner, 'grt_unknown'), codeIs('identity.grant_not_found'));
+  });
+});

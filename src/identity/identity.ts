@@ -2,7 +2,7 @@ import { type Clock, newId, Problem } from '#base';
 import type { Actor, Journal, Origin } from '#journal';
 import type { Db } from '#storage';
 import { createCredentials, type Credentials } from './credentials.ts';
-import type { Caller } from './decision.ts';
+import { actsInFull, type Caller } from './decision.ts';
 import { allIdentityControls, createEngine, type Engine, type IdentityControls } from './engine.ts';
 import * as facts from './facts.ts';
 import type { Role } from './role.ts';
@@ -183,6 +183,7 @@ export function createIdentity({
       const known = await store.findPrincipal(db, { name: machine.name });
       if (!known) return await this.createMachine(caller, machine);
       await engine.require(caller, 'identity:admin');
+      if (known.kind !== 'machine') throw taken('A person', machine.name);
       return await credentials.renewMachineToken(actorOf(caller), known.id, machine.networks ?? []);
     },
     async grant(caller, subject, request) {
@@ -197,6 +198,7 @@ export function createIdentity({
     },
     async revokeGrant(caller, grant) {
       await engine.require(caller, 'identity:admin');
+      if (!(await store.grantExists(db, grant))) throw notFound('grant', grant);
       await journal.record({
         fact: facts.grantRevoked,
         stream: `grant/${grant}`,
@@ -219,16 +221,18 @@ export function createIdentity({
     async addMember(caller, group, principal) {
       await engine.require(caller, 'identity:admin');
       const { id } = await requireGroup(group);
-      await requirePrincipal(db, principal);
+      const member = await requirePrincipal(db, principal);
+      if (await store.isMember(db, id, member.id)) return;
       await journal.record({
         fact: facts.memberAdded,
         stream: `group/${id}`,
         actor: actorOf(caller),
-        payload: { group: id, principal },
+        payload: { group: id, principal: member.id },
       });
     },
     async enrolKey(caller, publicKey, label) {
       if (caller.kind !== 'person') await engine.require(caller, 'identity:admin');
+      else if (!actsInFull(caller)) throw narrowedCredential(caller.credential.type);
       const key = parseSshPublicKey(publicKey);
       if (await store.findKey(db, key.fingerprint)) throw taken('The key', key.fingerprint);
       await journal.record({
@@ -249,7 +253,8 @@ export function createIdentity({
     async revokeKey(caller, fingerprint, reason) {
       const key = await store.findKey(db, fingerprint);
       if (!key) throw notFound('key', fingerprint);
-      if (key.principal !== caller.principal) await engine.require(caller, 'identity:admin');
+      const isOwn = key.principal === caller.principal && actsInFull(caller);
+      if (!isOwn) await engine.require(caller, 'identity:admin');
       if (key.revokedAt !== null) return;
       await journal.record({
         fact: facts.keyRevoked,
@@ -341,6 +346,14 @@ const notFound = (what: string, name: string) =>
     kind: 'not_found',
     message: `There is no ${what} named ${name.slice(0, 80)}, or you may not see it.`,
     hint: 'Check the spelling, or list what you can see.',
+  });
+
+const narrowedCredential = (type: string) =>
+  new Problem({
+    code: 'identity.credential_narrowed',
+    kind: 'forbidden',
+    message: `This ${type} was narrowed to a project or to permissions and cannot enrol a key for its owner.`,
+    hint: 'Sign in as yourself and repeat it.',
   });
 
 const taken = (what: string, name: string) =>

@@ -214,6 +214,22 @@ export async function grantsOf(db: Db, principal: string): Promise<Grant[]> {
   }));
 }
 
+export async function isMember(db: Db, group: string, principal: string): Promise<boolean> {
+  const row = await own(db)
+    .selectFrom('identity_member')
+    .select('group_id')
+    .where('group_id', '=', group)
+    .where('principal_id', '=', principal)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+export async function grantExists(db: Db, grant: string): Promise<boolean> {
+  return (
+    (await own(db).selectFrom('identity_grant').select('id').where('id', '=', grant).executeTakeFirst()) !== undefined
+  );
+}
+
 export async function countOwners(db: Db): Promise<number> {
   const rows = await own(db)
     .selectFrom('identity_grant')
