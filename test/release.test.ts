@@ -351,3 +351,59 @@ test('strangers learn nothing about promotions and request none', async () => {
     await assert.rejects(promote(house, dev, built.digest, 'moon'), codeIs('release.environment_not_found'));
   });
 });
+
+test('a promotion is not decided by a policy that was replaced while its summary was signed', async () => {
+  await withHouse(async (house) => {
+    const author = await house.person('ann', 'developer');
+    const built = await house.build({ author: author.principal });
+    const before = await house.releases.environment(author, 'acme', 'dev');
+    const sign = house.attest.sign.bind(house.attest);
+    let changed = false;
+    house.attest.sign = async (request) => {
+      const signed = await sign(request);
+      if (!changed && request.predicateType.includes('verification_summary')) {
+        changed = true;
+        const rules = before.policy.rules.filter(({ kind }) => kind !== 'approvals');
+        const approvals = { kind: 'approvals' as const, count: 1, notAuthor: true };
+        await house.releases.setPolicy(house.owner, 'acme', 'dev', { ...before.policy, rules: [...rules, approvals] });
+      }
+      return signed;
+    };
+    const { id } = await house.releases.requestPromotion(author, {
+      project: 'acme',
+      artifact: built.digest,
+      to: 'dev',
+    });
+    await house.journal.idle();
+    assert.equal(changed, true);
+    assert.equal((await house.releases.promotion(author, id)).status, 'waiting');
+    const approver = await house.person('bob', 'release-approver');
+    await house.releases.approve(approver, id);
+    await house.journal.idle();
+    const promoted = await house.releases.promotion(author, id);
+    const after = await house.releases.environment(author, 'acme', 'dev');
+    assert.equal(promoted.status, 'promoted', JSON.stringify(promoted.checks));
+    assert.equal(promoted.policyDigest, after.policyDigest);
+    const { bytes } = await house.attest.requireBundle(promoted.summary!);
+    const { dsseEnvelope } = JSON.parse(bytes.toString()) as { dsseEnvelope: { payload: string } };
+    const statement = Buffer.from(dsseEnvelope.payload, 'base64').toString();
+    assert.match(statement, new RegExp(after.policyDigest.slice('sha256:'.length)));
+  });
+});
+
+test('an artifact that is crowded with bundles is refused, and holds up nobody else’s promotion', async () => {
+  await withHouse(async (house) => {
+    const author = await house.person('ann', 'developer');
+    const crowded = await house.build({ author: author.principal });
+    const other = await house.build({ author: author.principal });
+    const bundlesFor = house.attest.bundlesFor.bind(house.attest);
+    house.attest.bundlesFor = async (subject) => {
+      if (subject !== crowded.digest) return await bundlesFor(subject);
+      throw new Problem({ code: 'attest.too_many_bundles', kind: 'limited', message: 'Too many.', hint: '' });
+    };
+    await house.releases.requestPromotion(author, { project: 'acme', artifact: crowded.digest, to: 'staging' });
+    await promoteTo(house, author, other.digest, 'dev');
+    const { items } = await house.releases.promotions(author, { project: 'acme', digest: crowded.digest, limit: 1 });
+    assert.equal(items[0]?.status, 'refused');
+  });
+});

@@ -14,7 +14,7 @@ import {
   readPromotion,
 } from './evidence.ts';
 import { type CheckRecord, promoted, promotionRefused } from './facts.ts';
-import { selectEnvironments } from './store.ts';
+import { findEnvironment, policyVersionOf, selectEnvironments } from './store.ts';
 
 export interface DeciderOptions extends EvidenceSources {
   db: Db;
@@ -51,6 +51,7 @@ export async function settle(options: DeciderOptions, stream: string): Promise<v
   if (!record || record.decided) return;
   const { project, environment } = record.requested.payload;
   const slug = (await options.identity.findProjectById(project))?.slug;
+  const policyVersion = (await findEnvironment(options.db, environment))?.policyVersion;
   const environments = await readEnvironments(options, project);
   const target = environments.find(({ id }) => id === environment);
   if (slug === undefined || !target) throw undecidable(record);
@@ -73,6 +74,10 @@ export async function settle(options: DeciderOptions, stream: string): Promise<v
       resourceUri: resourceUri(options.publicUrl, slug, target.name, evidence.artifact.name),
       policyDigest: target.digest,
       checks: decision.checks.map(shortened),
+    },
+    // Nothing is decided by a policy that was replaced meanwhile: the next attempt looks at the new one.
+    guard: async (tx) => {
+      if ((await policyVersionOf(tx, environment)) !== policyVersion) throw policyMoved(target.name);
     },
   });
   faultPoint('release.after_promoted');
@@ -138,7 +143,8 @@ async function signSummary(options: DeciderOptions, settled: Settled): Promise<D
       extensions: { deploymentEnvironment: target.name, runInvocationUri: `${publicUrl}/promotions/${promotion}` },
     },
     actor,
-    idempotencyKey: `release/${promotion}/${result}`,
+    // A summary made under another policy is another summary.
+    idempotencyKey: `release/${promotion}/${result}/${target.digest}/${target.version}`,
   });
   return bundle;
 }
@@ -154,6 +160,14 @@ const shortened = (check: CheckRecord): CheckRecord => ({
   ...(check.found === undefined ? {} : { found: check.found.slice(0, TEXT_MAX) }),
   ...(check.detail === undefined ? {} : { detail: check.detail.slice(0, TEXT_MAX) }),
 });
+
+const policyMoved = (environment: string) =>
+  new Problem({
+    code: 'release.policy_moved',
+    kind: 'conflict',
+    message: `The policy of ${environment} changed while a promotion was decided.`,
+    hint: 'It is decided again, by the policy there is now.',
+  });
 
 const undecidable = ({ requested }: PromotionRecord) =>
   new Problem({

@@ -138,9 +138,10 @@ async function loadAttestations(
   const { attest, publicUrl } = sources;
   const { verifier } = identities(publicUrl);
   const digest = published.digest as Digest;
-  const summaries = (await attest.bundlesFor(digest)).filter(
-    (row) => row.predicateType === predicateTypes.verificationSummary,
-  );
+  const known = await bundlesOrProblem(attest, digest);
+  const summaries = Problem.is(known)
+    ? []
+    : known.filter((row) => row.predicateType === predicateTypes.verificationSummary);
   return [
     await loadAttestation(sources, {
       bundle: published.provenance as Digest,
@@ -154,6 +155,16 @@ async function loadAttestations(
       ),
     )),
   ];
+}
+
+/** What cannot be listed counts as not there: whoever needs it is refused, and everybody else's promotions go on. */
+async function bundlesOrProblem(attest: EvidenceSources['attest'], digest: Digest) {
+  try {
+    return await attest.bundlesFor(digest);
+  } catch (error) {
+    if (Problem.is(error)) return error;
+    throw error;
+  }
 }
 
 interface ExpectedBundle {

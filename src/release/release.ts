@@ -1,5 +1,5 @@
 import { type ArtifactRecord, type Artifacts, parseNameAtVersion } from '#artifact';
-import { type Digest, isDigest, limits, newId, Problem } from '#base';
+import { type Digest, isDigest, newId, Problem } from '#base';
 import { actorOf, type Caller, type Identity, type Project } from '#identity';
 import type { Journal } from '#journal';
 import { parsePolicy, type PolicyDocument, policyDigest } from '#policy';
@@ -71,9 +71,10 @@ export function createReleases({ db, journal, identity, artifacts, controls }: R
     artifact: string,
   ): Promise<ArtifactRecord> {
     const filter = isDigest(artifact) ? { digest: artifact } : parseNameAtVersion(artifact);
-    const records = await artifacts.findRecords({ ...filter, projects: [project.id], limit: limits.pageItems });
-    const release = records.find(({ kind }) => kind === 'release');
+    const here = { ...filter, projects: [project.id], limit: 1 };
+    const [release] = await artifacts.findRecords({ ...here, kind: 'release' });
     if (release) return release;
+    const records = await artifacts.findRecords(here);
     if (records[0] && controls?.releaseOnly === false) return records[0];
     if (records[0]) throw await refuseRequest(caller, project, environment, artifact, records[0].digest);
     throw new Problem({

@@ -131,6 +131,16 @@ export async function statusOf(tx: Tx, id: string): Promise<PromotionStatus | un
   return row?.status;
 }
 
+export async function policyVersionOf(tx: Tx, environment: string): Promise<number | undefined> {
+  const row = await tx
+    .as<Tables>()
+    .selectFrom('release_environment')
+    .select('policy_version')
+    .where('id', '=', environment)
+    .executeTakeFirst();
+  return row?.policy_version;
+}
+
 export async function selectEnvironments(db: Db, project: string): Promise<Environment[]> {
   const rows = await db
     .read<Tables>()
