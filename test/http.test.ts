@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
 import { connect as connectPlain } from 'node:net';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { Problem } from '#base';
 import { identityContract } from '#identity';
+import { parseServerOptions, startServer } from '#server';
 import { enrol, startTestServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
@@ -111,4 +114,70 @@ test('bad input gets a problem with a pointer, and changes nothing', async () =>
     (error) => Problem.is(error) && error.kind === 'invalid',
   );
   assert.equal(await server.platform.journal.head(), head);
+});
+
+/** Sends the head of a request and leaves its body to the test. */
+function begin(to: TestServer, method: string, path: string, headers: Record<string, string | number>) {
+  const target = { host: '127.0.0.1', port: new URL(to.url).port, servername: 'localhost', ca: to.ca };
+  const request = httpsRequest({ ...target, method, path, headers });
+  const answer = new Promise<number | string>((resolve) => {
+    request.once('response', (response) => {
+      response.resume();
+      response.once('end', () => resolve(response.statusCode ?? 0));
+    });
+    request.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+  return { request, answer };
+}
+
+test('a stranger is refused before the body of the request is read', async () => {
+  const fresh = await startTestServer();
+  const headers = { 'content-type': 'application/json', 'content-length': 1_000_000 };
+  const { request, answer } = begin(fresh, 'POST', '/api/v1/projects', headers);
+  try {
+    request.flushHeaders();
+    assert.equal(await answer, 401);
+  } finally {
+    request.destroy();
+    await fresh.stop();
+  }
+});
+
+test('a server that is asked to stop finishes what is under way, and lets nobody wait who waits for nothing', async () => {
+  const fresh = await startTestServer();
+  await fresh.owner.call(identityContract.createProject, { body: { slug: 'acme' } });
+  const invited = await fresh.owner.call(identityContract.invitePerson, {
+    body: { name: 'Dana', emails: [], grants: [{ role: 'developer', project: 'acme' }] },
+  });
+  const authorization = `Bearer ${await enrol(fresh.anonymous, invited.link)}`;
+  const silent = connectTls({
+    host: '127.0.0.1',
+    port: Number(new URL(fresh.url).port),
+    ca: fresh.ca,
+    servername: 'localhost',
+  });
+  silent.on('error', () => undefined);
+  await new Promise((resolve) => silent.once('secureConnect', resolve));
+  const path = '/files/acme/playground/acme/hello/1.0/hello.bin';
+  const { request, answer } = begin(fresh, 'PUT', path, { authorization, 'content-length': 20 });
+  request.write('0123456789');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const startedAt = performance.now();
+  const stopped = fresh.stop();
+  setTimeout(() => request.end('0123456789'), 300);
+  assert.equal(await answer, 201);
+  await stopped;
+  assert.ok(performance.now() - startedAt < 5_000);
+});
+
+test('one data directory, one server: of two that start at the same moment one is refused', async () => {
+  const first = await startTestServer();
+  const settings = parseServerOptions({ data: first.data, listen: '127.0.0.1:0', logLevel: 'silent' });
+  await assert.rejects(startServer(settings), codeIs('server.data_in_use'));
+  await first.stop({ keepData: true });
+  const both = await Promise.allSettled([startServer(settings), startServer(settings)]);
+  const running = both.filter((one) => one.status === 'fulfilled');
+  assert.equal(running.length, 1);
+  await running[0]?.value.close();
+  await rm(first.data, { recursive: true });
 });

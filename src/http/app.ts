@@ -17,6 +17,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Every endpoint bound so far; the OpenAPI document is made of them. */
     endpoints: Endpoint[];
+    /** Aborts when the server stops: whoever waits for something to happen ends his answer. */
+    closing: AbortSignal;
   }
 }
 
@@ -42,6 +44,9 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 20_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 2_000;
+/** How long requests under way may take to end when the server is asked to stop. */
+const STOP_MS = 10_000;
+const SWEEP_MS = 50;
 
 export function createApp(options: AppOptions): App {
   const app = fastify({
@@ -58,19 +63,45 @@ export function createApp(options: AppOptions): App {
     routerOptions: { maxParamLength: 300, ignoreTrailingSlash: false },
     trustProxy: false,
     return503OnClosing: true,
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     genReqId: () => `req_${randomBytes(8).toString('hex')}`,
     logger: { level: options.logLevel, redact: ['req.headers', 'res.headers'] },
     logController: new LogController({ disableRequestLogging: true }),
   }) as unknown as App;
   app.server.maxConnections = CONNECTIONS_MAX;
   app.decorate('endpoints', []);
+  stopGracefully(app);
   guardNetwork(app, options.networks);
   identifyCallers(app, options);
   addHeaders(app);
   app.setErrorHandler((error, request, reply) => sendProblem(reply, toProblem(error, request)));
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, notFound()));
   return app;
+}
+
+/** Requests under way are finished, streams that would never end are ended, and what takes too long is cut off. */
+function stopGracefully(app: App): void {
+  const closing = new AbortController();
+  app.decorate('closing', closing.signal);
+  // Node counts a connection that never asked for anything as busy.
+  const silent = new Set<Socket>();
+  app.server.on('secureConnection', (socket: Socket) => {
+    silent.add(socket);
+    socket.once('close', () => silent.delete(socket));
+  });
+  app.server.on('request', ({ socket }: { socket: Socket }) => silent.delete(socket));
+  let sweep: NodeJS.Timeout | undefined;
+  let force: NodeJS.Timeout | undefined;
+  app.addHook('preClose', async () => {
+    closing.abort();
+    for (const socket of silent) socket.destroy();
+    sweep = setInterval(() => app.server.closeIdleConnections(), SWEEP_MS).unref();
+    force = setTimeout(() => app.server.closeAllConnections(), STOP_MS);
+  });
+  app.addHook('onClose', async () => {
+    clearInterval(sweep);
+    clearTimeout(force);
+  });
 }
 
 function guardNetwork(app: App, networks: readonly string[]): void {

@@ -12,7 +12,7 @@ export interface Call<P, Q, B> {
   caller: Caller;
   /** The raw body, for an endpoint with `stream: 'request'`. */
   stream: Readable;
-  /** Aborts when the caller goes away. */
+  /** Aborts when the caller goes away, or the server stops. */
   signal: AbortSignal;
   request: FastifyRequest;
   reply: FastifyReply;
@@ -36,15 +36,18 @@ export function bindEndpoint<P extends z.ZodType, Q extends z.ZodType, B extends
     scope.route({
       method: endpoint.method,
       url: endpoint.path,
-      async handler(request, reply) {
+      // Before the body is read: a stranger makes the server hold nothing.
+      async onRequest(request) {
         if (endpoint.auth !== 'public' && request.caller.kind === 'anonymous') throw unauthenticated();
+      },
+      async handler(request, reply) {
         const call = {
           params: part(endpoint.params, request.params, 'http.params_invalid'),
           query: part(endpoint.query, request.query, 'http.query_invalid'),
           body: endpoint.stream === 'request' ? undefined : part(endpoint.body, request.body, 'http.body_invalid'),
           caller: request.caller,
           stream: request.raw,
-          signal: abortedWith(reply),
+          signal: AbortSignal.any([abortedWith(reply), app.closing]),
           request,
           reply,
         } as Call<OutputOf<P>, OutputOf<Q>, OutputOf<B>>;

@@ -1,4 +1,5 @@
 import type { FastifyReply } from 'fastify';
+import type { App } from './app.ts';
 
 export interface ServerEvent {
   /** Resumes here: the client sends it back as Last-Event-ID. */
@@ -11,7 +12,8 @@ const KEEP_ALIVE_MS = 15_000;
 
 /** Sends server-sent events until the source ends or the client goes; a comment keeps idle connections open. */
 export async function sendEvents(reply: FastifyReply, events: AsyncIterable<ServerEvent>): Promise<void> {
-  const { raw } = reply;
+  const { raw, server } = reply;
+  const { closing } = server as unknown as App;
   reply.hijack();
   raw.writeHead(200, {
     ...(reply.getHeaders() as Record<string, string>),
@@ -27,7 +29,8 @@ export async function sendEvents(reply: FastifyReply, events: AsyncIterable<Serv
       const name = event.event === undefined ? '' : `event: ${event.event}\n`;
       if (!raw.write(`id: ${event.id}\n${name}${lines.join('')}\n`)) await drained(raw);
     }
-    if (!raw.destroyed) raw.write('event: end\ndata: end\n\n');
+    // Cut short by a stop of the server, the stream has not ended: the client resumes where it was.
+    if (!raw.destroyed && !closing.aborted) raw.write('event: end\ndata: end\n\n');
   } catch (error) {
     reply.log.error({ err: error }, 'an event stream broke off');
   } finally {

@@ -16,7 +16,8 @@ export function registerTileRoutes(
     if (request.caller.kind === 'anonymous') throw unauthenticated();
     await identity.require(request.caller, 'ledger:read');
     const path = request.params['*'];
-    const bytes = await logs[request.params.log]?.tileBytes(path);
+    const { log } = request.params;
+    const bytes = Object.hasOwn(logs, log) ? await logs[log]?.tileBytes(path) : undefined;
     if (!bytes) throw noTile();
     const isCheckpoint = path === 'checkpoint';
     return await reply
