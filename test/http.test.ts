@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { request as httpsRequest } from 'node:https';
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { connect as connectPlain } from 'node:net';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { Problem } from '#base';
+import { defineEndpoint, Problem } from '#base';
 import { identityContract } from '#identity';
 import { parseServerOptions, startServer } from '#server';
+import { z } from 'zod';
 import { enrol, startTestServer, type TestServer } from './support/server.ts';
 
 let server: TestServer;
@@ -15,6 +18,14 @@ before(async () => {
 });
 after(() => server.stop());
 
+const ready = defineEndpoint({
+  name: 'health.ready',
+  method: 'GET',
+  path: '/readyz',
+  summary: 'As a probe asks.',
+  auth: 'public',
+  response: z.object({ ready: z.literal(true) }),
+});
 const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;
 const port = () => Number(new URL(server.url).port);
 
@@ -181,3 +192,42 @@ test('one data directory, one server: of two that start at the same moment one i
   await running[0]?.value.close();
   await rm(first.data, { recursive: true });
 });
+
+test('with the ledger down nothing is done and readiness says so; with it back everything goes on', async () => {
+  const house = await startTestServer();
+  try {
+    await house.owner.call(identityContract.createProject, { body: { slug: 'before' } });
+    const entries = join(house.data, 'ledger', 'events', 'tile', 'entries');
+    const name = (await readdir(entries, { recursive: true })).find((one) => /^000\.p\/\d+$/.test(one))!;
+    const path = join(entries, name);
+    const genuine = await readFile(path);
+    await chmod(path, 0o600);
+    await writeFile(path, Buffer.from(genuine.map((byte, index) => (index === 30 ? byte ^ 1 : byte))));
+
+    const create = (slug: string) => house.owner.call(identityContract.createProject, { body: { slug } });
+    // The first request after the damage may still be taken; its publication then fails, and from there on all are refused.
+    await create('during-1').catch(() => undefined);
+    await until(async () => Problem.is(await create(`during-${Date.now()}`).catch((error: unknown) => error)));
+    const head = await house.platform.journal.head();
+    await assert.rejects(create('during-2'), (error) => Problem.is(error) && error.code.startsWith('ledger.'));
+    assert.equal(await house.platform.journal.head(), head);
+    await assert.rejects(
+      house.anonymous.call(ready, {}),
+      (error) => Problem.is(error) && error.code.startsWith('ledger.'),
+    );
+
+    await writeFile(path, genuine);
+    await until(async () => !Problem.is(await create(`after-${Date.now()}`).catch((error: unknown) => error)));
+    assert.equal((await house.platform.ledger.verify()).ok, true);
+  } finally {
+    await house.stop();
+  }
+});
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.fail('it did not come within ten seconds');
+}

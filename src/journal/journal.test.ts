@@ -165,6 +165,23 @@ test('rebuild agrees with the tables, and names an edited row, an added row and 
   });
 });
 
+test('what the ledger cannot vouch for is not recorded, and is again once it can', async () => {
+  await withJournal(async (journal) => {
+    let down: Problem | undefined = new Problem({
+      code: 'ledger.damaged',
+      kind: 'unavailable',
+      message: 'x',
+      hint: 'x',
+    });
+    journal.admitWith(() => down, 'ledger');
+    await assert.rejects(journal.record(draft('toy/a', 'one')), /x/);
+    assert.equal(await journal.head(), 0);
+    down = undefined;
+    await journal.record(draft('toy/a', 'one'));
+    assert.equal(await journal.head(), 1);
+  });
+});
+
 test('after closing and opening, everything acknowledged is there', async () => {
   await withJournal(async (journal, _db, path) => {
     await journal.record(draft('toy/a', 'one'));

@@ -37,6 +37,11 @@ export interface Journal extends Erasures {
   commitmentHolds(number: number): Promise<'holds' | 'broken' | 'erased' | 'missing'>;
   /** What opens the leaf's commitment, to be shown to somebody; undefined when it is gone. */
   disclose(number: number): Promise<{ leaf: Buffer; private: string; salt: Buffer } | undefined>;
+  /**
+   * Asked before every record: a problem refuses it. Facts of the module named in `except` are still taken, so that what is
+   * wrong can be put on record. For the ledger: nothing may happen that it cannot vouch for.
+   */
+  admitWith(refusal: () => Problem | undefined, except: string): void;
   /** Calls `wake` after every commit that added facts. Returns how to stop. */
   onCommit(wake: () => void): () => void;
   follow(options: FollowOptions): Follower;
@@ -87,6 +92,12 @@ export async function createJournal({
     return fact;
   }
 
+  let admission: { refusal: () => Problem | undefined; except: string } | undefined;
+  function requireAdmission(drafts: readonly Draft[]): void {
+    const refusal = admission?.refusal();
+    if (refusal && drafts.some(({ fact }) => !fact.type.startsWith(`${admission?.except}.`))) throw refusal;
+  }
+
   async function recordAll(drafts: readonly Draft[], guard?: Guard): Promise<Fact[]> {
     const payloads = drafts.map((draft) => {
       if (known.get(`${draft.fact.type}@${draft.fact.version}`) === undefined) {
@@ -94,6 +105,7 @@ export async function createJournal({
       }
       return checkDraft(draft);
     });
+    requireAdmission(drafts);
     faultPoint('journal.before_record');
     const facts = await db.write(async (tx) => {
       await guard?.(tx);
@@ -134,6 +146,9 @@ export async function createJournal({
       const row = await findRow(db, number);
       if (!row || row.private === null || row.salt === null) return undefined;
       return { leaf: leafBytes(row), private: row.private, salt: Buffer.from(row.salt) };
+    },
+    admitWith(refusal, except) {
+      admission = { refusal, except };
     },
     onCommit(wake) {
       wakes.add(wake);

@@ -109,6 +109,7 @@ export async function openPlatform({
       assurance: { db, objects, exchange: createWitnessExchange() },
     });
     closers.push(() => ledger.close());
+    journal.admitWith(() => ledger.refusal, 'ledger');
     const pepper = await sealedSecret(vault, data, 'token-pepper');
     const identity = createIdentity({
       journal,
