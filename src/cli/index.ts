@@ -6,6 +6,7 @@
 export { type Command } from './command.ts';
 export { commands } from './commands.ts';
 export { exitCodes } from './exit.ts';
+export { parseLine } from './parse.ts';
 export { renderCliReference } from './reference.ts';
 export { runCli, type Surroundings } from './run.ts';
 export { type Terminal } from './terminal.ts';
