@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineEndpoint } from '#base';
+import { defineEndpoint, Problem } from '#base';
 import { type App, bindEndpoint } from '#http';
 import type { Ledger } from '#ledger';
 import type { Journal } from '#journal';
@@ -27,6 +27,22 @@ export function bindHealth(app: App, { journal, ledger }: { journal: Journal; le
   bindEndpoint(app, ready, async () => {
     if (ledger.refusal) throw ledger.refusal;
     await journal.head();
+    const stuck = journal.followers().find((follower) => isStuck(follower.stuckOn()));
+    if (stuck) throw workerStuck(stuck.name, stuck.stuckOn()?.fact ?? 0);
     return { ready: true as const };
   });
 }
+
+/** A worker that tries for longer than this will not get past the fact by itself. */
+const STUCK_MS = 60_000;
+
+const isStuck = (on: { since: number } | undefined) => on !== undefined && Date.now() - on.since > STUCK_MS;
+
+const workerStuck = (worker: string, fact: number) =>
+  new Problem({
+    code: 'server.worker_stuck',
+    kind: 'unavailable',
+    message: `The worker ${worker} cannot get past fact ${fact}.`,
+    hint: 'The server log says why each time it tries; it goes on by itself as soon as the cause is gone.',
+    details: { worker, fact },
+  });

@@ -16,6 +16,8 @@ export interface Follower {
   readonly name: string;
   /** Number of the last fact it is done with. */
   position(): number;
+  /** The fact it cannot get past, and since when; undefined while it gets on. */
+  stuckOn(): { fact: number; since: number } | undefined;
   stop(): Promise<void>;
 }
 
@@ -31,7 +33,7 @@ export function createFollowers({
 }: {
   db: Db;
   journal: Readable;
-}): Pick<Journal, 'follow' | 'idle' | 'close'> {
+}): Pick<Journal, 'follow' | 'followers' | 'idle' | 'close'> {
   const followers = new Map<string, Follower & { wake(): void; settled(): Promise<void> }>();
   return {
     follow(options) {
@@ -40,6 +42,7 @@ export function createFollowers({
       followers.set(options.name, follower);
       return follower;
     },
+    followers: () => [...followers.values()],
     async idle() {
       for (;;) {
         const head = await journal.head();
@@ -84,12 +87,16 @@ function startFollower(db: Db, journal: Readable, options: FollowOptions, onStop
     }
   }
 
+  let stuck: { fact: number; since: number } | undefined;
+
   async function handleWithRetry(fact: Fact): Promise<boolean> {
     for (let delayMs = RETRY_MS_FIRST; !stopped; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
       try {
         await options.handle(fact);
+        stuck = undefined;
         return true;
       } catch (error) {
+        stuck ??= { fact: fact.number, since: Date.now() };
         options.onError?.(error, fact);
         if (!stopped) await pause(delayMs);
       }
@@ -127,6 +134,7 @@ function startFollower(db: Db, journal: Readable, options: FollowOptions, onStop
     position: () => position,
     wake,
     settled: () => busy,
+    stuckOn: () => stuck,
     async stop() {
       stopped = true;
       unsubscribe();

@@ -45,6 +45,8 @@ export interface Journal extends Erasures {
   /** Calls `wake` after every commit that added facts. Returns how to stop. */
   onCommit(wake: () => void): () => void;
   follow(options: FollowOptions): Follower;
+  /** Those that run. */
+  followers(): readonly Follower[];
   /** Resolves when every follower has handled every fact there is. */
   idle(): Promise<void>;
   /** Stops the followers and waits for what they are doing. */
@@ -123,7 +125,7 @@ export async function createJournal({
     return rows.map((row) => leafBytes(row));
   }
 
-  const journal: Omit<Journal, 'follow' | 'idle' | 'close' | keyof Erasures> = {
+  const journal: Omit<Journal, 'follow' | 'followers' | 'idle' | 'close' | keyof Erasures> = {
     async record<P>({ guard, ...draft }: Draft<P> & { guard?: Guard }) {
       return (await recordAll([draft], guard))[0] as Fact<P>;
     },
