@@ -23,8 +23,10 @@ interface VerifyLibrary {
 function load(name: string) {
   const require = createRequire(import.meta.url);
   const inside = createRequire(require.resolve(name));
-  const { bundleFromJSON } = inside('@sigstore/bundle') as { bundleFromJSON(json: unknown): unknown };
-  const { TrustedRoot } = inside('@sigstore/protobuf-specs') as { TrustedRoot: { fromJSON(json: unknown): unknown } };
+  const { bundleFromJSON } = inside('@sigstore/bundle') as { bundleFromJSON: (json: unknown) => unknown };
+  const { TrustedRoot } = inside('@sigstore/protobuf-specs') as {
+    TrustedRoot: { fromJSON: (json: unknown) => unknown };
+  };
   return { ...(require(name) as VerifyLibrary), bundleFromJSON, TrustedRoot };
 }
 
