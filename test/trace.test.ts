@@ -452,3 +452,27 @@ test('a chain without one of its links is broken there, and nothing beyond is cl
     assert.ok(found.hops.slice(1).every(({ checks }) => checks.every(({ status }) => status === 'not_checked')));
   });
 });
+
+test('projects that share bytes neither show nor hide each other’s history', async () => {
+  await withChain(async ({ house, traces, built, dev, trace }) => {
+    const { identity, artifacts, owner } = house;
+    await identity.createProject(owner, 'other');
+    const grants = [{ role: 'developer' as const, project: 'other' }];
+    const { enrolment } = await identity.invitePerson(owner, { name: 'eve', emails: [], grants });
+    const { token } = await identity.redeemEnrolment(enrolment, { kind: 'http', address: '127.0.0.1' }, 'access');
+    const eve = (await identity.authenticate(token, { kind: 'http', address: '127.0.0.1' }))!;
+    await assert.rejects(traces.trace(eve, { digest: built.digest }), codeIs('trace.not_found'));
+    await assert.rejects(traces.trace(eve, { path: PATH }), codeIs('trace.not_found'));
+    const body = (async function* () {
+      yield Buffer.from('the program');
+    })();
+    const copy = { repository: 'other/playground', name: 'other/copy', version: '1', file: 'copy', body };
+    await artifacts.upload(eve, copy);
+    const mine = await trace({ digest: built.digest });
+    assert.equal(mine.ok, true);
+    assert.doesNotMatch(JSON.stringify(mine), new RegExp(`other/copy|${eve.principal}`));
+    const theirs = await traces.trace(eve, { digest: built.digest });
+    assert.match(JSON.stringify(theirs), /other\/copy|playground/);
+    assert.doesNotMatch(JSON.stringify(theirs), new RegExp(`acme|${dev.principal}`));
+  });
+});

@@ -77,7 +77,7 @@ export async function loadChain(parts: LoadParts, start: Start): Promise<ChainEv
     promotions: await Promise.all(promotions.map((entry) => loadPromotion(parts, entry, rowsOf(entry.id)))),
     publication: await proveOrNull(publication),
     publicationRows: rowsOf(publication?.payload.artifact),
-    uploads: await Promise.all(uploads.filter(({ type }) => type === 'artifact.uploaded').map(prove)),
+    uploads: await Promise.all(uploads.filter((fact) => isUploadOf(fact, start.project)).map(prove)),
     object: await hashObject(parts.objects, start.digest),
     signed: await proveOrNull(signedFact as Fact<ProvenanceSigned> | undefined),
     provenance: publication ? await readBundle(parts.objects, publication.payload.provenance as Digest) : null,
@@ -124,6 +124,9 @@ function subjectsOf(loaded: Loaded): Subject[] {
   ].filter(({ id, facts }) => id !== '' && facts.length > 0);
 }
 
+const isUploadOf = ({ type, payload }: Fact, project: string) =>
+  type === 'artifact.uploaded' && (payload as { project?: string } | null)?.project === project;
+
 const jobIds = (queued: Fact<RunQueued> | undefined) => (queued?.payload.jobs ?? []).map(({ job }) => job);
 
 const first = <P>(facts: readonly Fact[], type: string) =>
@@ -137,7 +140,7 @@ async function proveFact<P>({ ledger }: LoadParts, fact: Fact<P>): Promise<Prove
 /** The promotion the deployment names (or the furthest one), and before it the newest of each earlier environment. */
 async function findPromotions(
   { journal }: LoadParts,
-  { digest, verified, publication }: Start,
+  { digest, project, verified, publication }: Start,
 ): Promise<PromotionFacts[]> {
   const facts = (await journal.read({
     subject: digest,
@@ -147,6 +150,7 @@ async function findPromotions(
   })) as Fact<Promoted>[];
   const candidates: { fact: Fact<Promoted>; position: number }[] = [];
   for (const fact of facts) {
+    if (fact.payload.project !== project) continue;
     if (publication && fact.payload.artifact !== publication.payload.artifact) continue;
     const [created] = await journal.byStream(`environment/${fact.payload.environment}`);
     candidates.push({ fact, position: (created?.payload as { position?: number } | undefined)?.position ?? 0 });
