@@ -50,10 +50,12 @@ export function createEngine({ db, clock, controls }: { db: Db; clock: Clock; co
   async function refuse(caller: Caller, { permission, reasons }: Decision, scope: Scope): Promise<never> {
     if (caller.kind === 'anonymous') throw unauthenticated();
     const project = scope.project === undefined ? undefined : await findProject(db, { id: scope.project });
+    const where =
+      scope.project === undefined ? ' on the whole instance' : project ? ` on the project ${project.slug}` : '';
     throw new Problem({
       code: 'identity.forbidden',
       kind: 'forbidden',
-      message: `${caller.name} may not do this: ${permission} is missing${project ? ` on the project ${project.slug}` : ''}.`,
+      message: `${caller.name} may not do this: ${permission} is missing${where}.`,
       hint: 'Ask an owner for a role that includes it. waybill access explain shows how the decision was made.',
       details: { permission, reasons },
     });
