@@ -1,7 +1,7 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, sql, SqliteDialect } from 'kysely';
 import { Problem } from '#base';
-import { ensureDirectory } from './files.ts';
+import { ensureDirectory, keepPrivate } from './files.ts';
 import { dirname } from 'node:path';
 import { migrate, type ModuleMigrations } from './migrate.ts';
 
@@ -35,7 +35,11 @@ interface Pending {
 
 /** Opens (creating it) an embedded database: WAL, `synchronous=FULL`, one writer connection and one for reading. */
 export async function openDatabase({ path }: { path: string }): Promise<Db> {
-  if (path !== ':memory:') await ensureDirectory(dirname(path));
+  if (path !== ':memory:') {
+    await ensureDirectory(dirname(path));
+    // The directory may have been there before, open to others; SQLite gives its side files the mode of this one.
+    keepPrivate(path);
+  }
   const writerConnection = connect(path);
   const writer = kyselyOver(writerConnection);
   // An in-memory database is private to its connection, so there both sides share one.

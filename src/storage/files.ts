@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { chmodSync, closeSync, openSync } from 'node:fs';
 import { mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
@@ -39,4 +40,17 @@ export async function writeDurable(path: string, bytes: Uint8Array | string, mod
     throw error;
   }
   await syncDirectory(directory);
+}
+
+/**
+ * Makes sure that a file is there and that nobody else can open it, for libraries that would create it for everybody to read.
+ * One that is there already is not opened: closing it again would end the locks this process holds on it (fcntl, POSIX).
+ */
+export function keepPrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    chmodSync(path, 0o600);
+  }
 }

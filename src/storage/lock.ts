@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite';
+import { keepPrivate } from './files.ts';
 
 /**
  * Takes a lock that lives as long as this process, or undefined when another holder has it. The kernel keeps it (it is SQLite's
@@ -6,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
  * at no moment can two holders both believe they have it. Returns how to give it back.
  */
 export function holdLock(path: string): (() => void) | undefined {
+  keepPrivate(path);
   const holder = new DatabaseSync(path);
   try {
     holder.exec('pragma locking_mode = exclusive; begin exclusive');

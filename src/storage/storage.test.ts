@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { appendFile, chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { digestOf, Problem } from '#base';
-import { type Db, openDatabase, openObjects, writeDurable } from './index.ts';
+import { type Db, holdLock, openDatabase, openObjects, writeDurable } from './index.ts';
 
 const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;
 
@@ -168,5 +169,34 @@ test('a migration runs once, and one that fails leaves nothing of itself', async
       tables.some((table) => table.name === 'toy_other'),
       false,
     );
+  });
+});
+
+test('database and lock are nobody else’s to read, in a directory that is open to others as well', async () => {
+  await withDirectory(async (dir) => {
+    await chmod(dir, 0o755);
+    await writeFile(join(dir, 'waybill.db'), '', { mode: 0o644 });
+    const db = await openDatabase({ path: join(dir, 'waybill.db') });
+    await db.migrate([]);
+    const release = holdLock(join(dir, 'lock.db'));
+    for (const name of await readdir(dir)) assert.equal((await stat(join(dir, name))).mode & 0o077, 0, name);
+    release?.();
+    await db.close();
+  });
+});
+
+test('a lock has one holder in this process and in all others, and is free when the holder lets go', async () => {
+  await withDirectory(async (dir) => {
+    const path = join(dir, 'lock.db');
+    const release = holdLock(path);
+    assert.ok(release);
+    assert.equal(holdLock(path), undefined);
+    const script = `const { holdLock } = await import(${JSON.stringify(new URL('./lock.ts', import.meta.url).href)});
+      console.log(holdLock(${JSON.stringify(path)}) ? 'held' : 'refused');`;
+    const elsewhere = () => execFileSync(process.execPath, ['--input-type=module', '-e', script]).toString().trim();
+    assert.equal(elsewhere(), 'refused');
+    release();
+    assert.equal(elsewhere(), 'held');
+    holdLock(path)?.();
   });
 });
