@@ -90,7 +90,7 @@ async function compareTable(db: Db, shadow: Db, table: string, tables: ReadonlyS
       code: 'journal.table_missing',
       expected: 'the table the facts give',
       found: 'no such table',
-      fix: 'Somebody dropped it beside Waybill. Restore the database, or rebuild the tables from the facts.',
+      fix: 'Somebody dropped it beside Waybill. Restore the database from a backup.',
     });
   }
   const found = await rowsOf(db, table);
@@ -103,7 +103,7 @@ async function compareTable(db: Db, shadow: Db, table: string, tables: ReadonlyS
     code: 'journal.table_altered',
     expected: `the ${expected.size} rows the facts give`,
     found: differences.slice(0, DIFFERENCES_MAX).join('\n'),
-    fix: 'Somebody wrote to the database beside Waybill. Restore it, or rebuild the tables from the facts.',
+    fix: 'Somebody wrote to the database beside Waybill. Restore the database from a backup; the facts say what the row has to be.',
   });
 }
 

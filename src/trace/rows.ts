@@ -78,7 +78,7 @@ async function compareTable(
     code: 'trace.row_altered',
     ...difference,
     detail: `${where.table}, ${where.key} ${where.id}`,
-    fix: 'Somebody wrote to the database beside Waybill. The facts are right: rebuild the tables from them.',
+    fix: 'Somebody wrote to the database beside Waybill. The facts say what the row has to be: restore the database from a backup.',
   });
 }
 
