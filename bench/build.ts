@@ -106,6 +106,6 @@ async function firstLineOf(house: House, commit: string, start: number): Promise
       for await (const _event of client.events(buildContract.followLog, { params: { job: job.job } }, {})) break;
       return performance.now() - start;
     }
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
