@@ -16,7 +16,8 @@ export interface Row {
 
 export interface Benchmark {
   name: string;
-  run(say: (text: string) => void): Promise<Row[]>;
+  /** `full`: also what takes more minutes or more disk than a normal run may. */
+  run(say: (text: string) => void, options: { full: boolean }): Promise<Row[]>;
 }
 
 export function median(values: readonly number[]): number {
