@@ -70,6 +70,7 @@ export interface Commitment {
 }
 
 const SALT_BYTES = 32;
+const SALTS_DRAWN = 64;
 
 /** The part of a fact that stays erasable, in its one canonical spelling. */
 export function privatePart(payload: unknown, origin: Origin): string {
@@ -78,8 +79,18 @@ export function privatePart(payload: unknown, origin: Origin): string {
 
 /** Binds the ledger to a payload without revealing it: a fresh salt a fact keeps small payloads unguessable. */
 export function commitTo(privateText: string): Commitment {
-  const salt = randomBytes(SALT_BYTES);
+  const salt = freshSalt();
   return { salt, commitment: commitmentOf(salt, privateText) };
+}
+
+let unused = Buffer.alloc(0);
+
+/** Asked of the system for many salts at a time; no byte of it is given out twice. */
+function freshSalt(): Buffer {
+  if (unused.length === 0) unused = randomBytes(SALT_BYTES * SALTS_DRAWN);
+  const salt = Buffer.from(unused.subarray(0, SALT_BYTES));
+  unused = unused.subarray(SALT_BYTES);
+  return salt;
 }
 
 export function commitmentOf(salt: Uint8Array, privateText: string): Buffer {

@@ -4,7 +4,7 @@ import { checkDraft, commitTo, type Draft, type Fact, type FactDefinition, leafB
 import { createErasures, type Erasures, holds, journalModule } from './erasure.ts';
 import { createFollowers, type Follower, type FollowOptions } from './follow.ts';
 import type { ModuleDefinition } from './module.ts';
-import { findRow, insertFact, readHead, selectRows, streamHead, toFact } from './store.ts';
+import { findRow, insertFact, nextNumber, readHead, selectLeafRows, selectRows, streamHead, toFact } from './store.ts';
 
 export interface FactQuery {
   after?: number;
@@ -71,13 +71,13 @@ export async function createJournal({
   const appliers = new Map(all.flatMap((module) => Object.entries(module.apply)));
   const wakes = new Set<() => void>();
 
-  async function append(tx: Tx, draft: Draft, payload: unknown): Promise<Fact> {
+  async function append(tx: Tx, number: number, draft: Draft, payload: unknown): Promise<Fact> {
     const before = await streamHead(tx, draft.stream);
     if (draft.expectSeq !== undefined && draft.expectSeq !== (before?.seq ?? 0)) throw streamMoved(draft.stream);
     const privateText = privatePart(payload, draft.actor.origin);
     const { salt, commitment } = commitTo(privateText);
     const row = {
-      number: (await readHead(tx)) + 1,
+      number,
       stream: draft.stream,
       seq: (before?.seq ?? 0) + 1,
       previous: before?.number ?? null,
@@ -111,8 +111,9 @@ export async function createJournal({
     faultPoint('journal.before_record');
     const facts = await db.write(async (tx) => {
       await guard?.(tx);
+      const next = await nextNumber(tx);
       const made: Fact[] = [];
-      for (const [index, draft] of drafts.entries()) made.push(await append(tx, draft, payloads[index]));
+      for (const [index, draft] of drafts.entries()) made.push(await append(tx, next + index, draft, payloads[index]));
       return made;
     });
     faultPoint('journal.after_record');
@@ -121,8 +122,7 @@ export async function createJournal({
   }
 
   async function leaves(from: number, count: number): Promise<Buffer[]> {
-    const rows = await selectRows(db, { after: from - 1, until: from + count - 1, limit: count });
-    return rows.map((row) => leafBytes(row));
+    return (await selectLeafRows(db, from, count)).map(leafBytes);
   }
 
   const journal: Omit<Journal, 'follow' | 'followers' | 'idle' | 'close' | keyof Erasures> = {

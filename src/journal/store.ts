@@ -1,4 +1,4 @@
-import type { Kysely, Selectable } from 'kysely';
+import type { Compilable, CompiledQuery, Kysely, QueryResult, Selectable } from 'kysely';
 import type { Db, Tx } from '#storage';
 import type { Digest } from '#base';
 import type { Fact, Origin } from './fact.ts';
@@ -52,23 +52,72 @@ export async function headNumber(db: Kysely<Tables>): Promise<number> {
   return Number(row?.number ?? 0);
 }
 
-export async function streamHead(tx: Tx, stream: string): Promise<{ seq: number; number: number } | undefined> {
-  return await tx
-    .as<Tables>()
-    .selectFrom('journal_fact')
-    .select(['seq', 'number'])
-    .where('stream', '=', stream)
-    .orderBy('seq', 'desc')
-    .limit(1)
-    .executeTakeFirst();
+/** A query that every record runs: put together once for each database, then only given other parameters. */
+function prepared<R>(build: (db: Kysely<Tables>) => Compilable<R>) {
+  const built = new WeakMap<Kysely<Tables>, CompiledQuery<R>>();
+  return async (tx: Tx, parameters: readonly unknown[]): Promise<QueryResult<R>> => {
+    const db = tx.as<Tables>();
+    const query = built.get(db) ?? build(db).compile();
+    built.set(db, query);
+    return await db.executeQuery({ ...query, parameters });
+  };
 }
 
+const selectStreamHead = prepared((db) =>
+  db.selectFrom('journal_fact').select(['seq', 'number']).where('stream', '=', '').orderBy('seq', 'desc').limit(1),
+);
+
+export async function streamHead(tx: Tx, stream: string): Promise<{ seq: number; number: number } | undefined> {
+  return (await selectStreamHead(tx, [stream, 1])).rows[0];
+}
+
+const selectHead = prepared((db) => db.selectFrom('journal_fact').select((eb) => eb.fn.max('number').as('number')));
+
+/** The number of the fact that is appended next; the transaction is the only one that writes. */
+export async function nextNumber(tx: Tx): Promise<number> {
+  return Number((await selectHead(tx, [])).rows[0]?.number ?? 0) + 1;
+}
+
+/** In the order in which the prepared statement takes them. */
+const FACT_COLUMNS = [
+  'number',
+  'stream',
+  'seq',
+  'previous',
+  'type',
+  'version',
+  'at',
+  'principal',
+  'subject',
+  'commitment',
+] as const satisfies readonly (keyof FactTable)[];
+
+const insertFactRow = prepared((db) =>
+  db
+    .insertInto('journal_fact')
+    .values(Object.fromEntries(FACT_COLUMNS.map((column) => [column, null])) as unknown as FactRow),
+);
+const insertPayloadRow = prepared((db) =>
+  db.insertInto('journal_payload').values({ number: 0, private: '', salt: new Uint8Array() }),
+);
+
 export async function insertFact(tx: Tx, row: FactRow, privateText: string, salt: Uint8Array): Promise<void> {
-  await tx.as<Tables>().insertInto('journal_fact').values(row).execute();
-  await tx
-    .as<Tables>()
-    .insertInto('journal_payload')
-    .values({ number: row.number, private: privateText, salt })
+  await insertFactRow(
+    tx,
+    FACT_COLUMNS.map((column) => row[column]),
+  );
+  await insertPayloadRow(tx, [row.number, privateText, salt]);
+}
+
+/** What leaves are made of, and no payload. */
+export async function selectLeafRows(db: Db, from: number, count: number): Promise<FactRow[]> {
+  return await db
+    .read<Tables>()
+    .selectFrom('journal_fact')
+    .selectAll()
+    .where('number', '>=', from)
+    .where('number', '<', from + count)
+    .orderBy('number')
     .execute();
 }
 

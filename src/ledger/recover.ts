@@ -119,11 +119,13 @@ async function compareSource({ files, source }: Recovery, size: number): Promise
 
 /** Before a partial is superseded it must still be what was written: otherwise an alteration would vanish unseen. */
 export async function compareEdgeFiles(files: LogFiles, edge: Edge): Promise<void> {
-  for (const file of partialFiles(edge)) {
-    const found = await files.readExact(file);
-    if (!found) throw damaged(tilePath(file), 'is missing');
-    if (!found.equals(file.bytes)) throw damaged(tilePath(file), 'was altered');
-  }
+  await Promise.all(
+    partialFiles(edge).map(async (file) => {
+      const found = await files.readExact(file);
+      if (!found) throw damaged(tilePath(file), 'is missing');
+      if (!found.equals(file.bytes)) throw damaged(tilePath(file), 'was altered');
+    }),
+  );
 }
 
 /** After recovery: exactly the partials of this edge, whatever a crash left behind. */

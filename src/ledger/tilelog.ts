@@ -192,18 +192,22 @@ export async function openTileLog(options: TileLogOptions): Promise<TileLog> {
     faultPoint('ledger.after_tiles');
     await signAndExpose({ origin, size: after.range.size, root: rangeRoot(after.range) });
     edge = after;
+    schedule.settle(current());
 
-    for (const tile of made) {
-      const width = tile.width === TILE_WIDTH ? 0 : tile.width;
-      await files.dropPartials({ ...tile, width }).catch(() => undefined);
-    }
+    // Nobody waits for this but the next batch, whose partials it must not meet.
+    await Promise.all(
+      made.map(async (tile) => {
+        const width = tile.width === TILE_WIDTH ? 0 : tile.width;
+        await files.dropPartials({ ...tile, width }).catch(() => undefined);
+      }),
+    );
     return after.range.size < available;
   }
 
   const schedule = createSchedule({
     minIntervalMs,
     async publish() {
-      while (await publishBatch()) schedule.settle(current());
+      while (await publishBatch());
       schedule.settle(current());
       return current();
     },

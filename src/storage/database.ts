@@ -49,7 +49,11 @@ export async function openDatabase({ path }: { path: string }): Promise<Db> {
   let closed = false;
 
   async function drain(): Promise<void> {
-    while (queue.length > 0) await commitBatch(writer, queue.splice(0, BATCH_MAX));
+    while (queue.length > 0) {
+      // A commit holds up the whole process until the disk has it. So first everybody who is ready gets to the queue: they share it.
+      await turnOfTheLoop();
+      await commitBatch(writer, queue.splice(0, BATCH_MAX));
+    }
     running = undefined;
   }
 
@@ -60,8 +64,7 @@ export async function openDatabase({ path }: { path: string }): Promise<Db> {
       if (closed) return Promise.reject(new Error('the database is closed'));
       return new Promise<R>((resolve, reject) => {
         queue.push({ work, resolve: resolve as (value: unknown) => void, reject });
-        // Started a turn later, so that requests of the same turn share the first commit as well.
-        running ??= Promise.resolve().then(drain);
+        running ??= drain();
       });
     },
     migrate: (modules) => migrate(writer, modules),
@@ -72,6 +75,11 @@ export async function openDatabase({ path }: { path: string }): Promise<Db> {
       await writer.destroy();
     },
   };
+}
+
+/** All callbacks that are due run before it resolves. */
+function turnOfTheLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function commitBatch(writer: Kysely<unknown>, batch: readonly Pending[]): Promise<void> {
@@ -123,26 +131,33 @@ function connect(path: string, readOnly = false): DatabaseSync {
   return connection;
 }
 
+/** `reader`: it answers with rows. */
+interface Prepared {
+  statement: StatementSync;
+  reader: boolean;
+}
+
 /** Kysely speaks to SQLite through the small interface of its SQLite dialect; this fits `node:sqlite` to it. */
 function kyselyOver(connection: DatabaseSync): Kysely<unknown> {
-  const statements = new Map<string, StatementSync>();
-  function prepare(text: string): StatementSync {
+  const statements = new Map<string, Prepared>();
+  function prepare(text: string): Prepared {
     const cached = statements.get(text);
     if (cached) return cached;
     if (statements.size >= STATEMENTS_CACHED_MAX) statements.clear();
     const statement = connection.prepare(text);
-    statements.set(text, statement);
-    return statement;
+    const prepared = { statement, reader: statement.columns().length > 0 };
+    statements.set(text, prepared);
+    return prepared;
   }
   return new Kysely<unknown>({
     dialect: new SqliteDialect({
       database: {
         close: () => connection.close(),
         prepare(text: string) {
-          const statement = prepare(text);
+          const { statement, reader } = prepare(text);
           const bind = (parameters: readonly unknown[]) => parameters as SQLInputValue[];
           return {
-            reader: statement.columns().length > 0,
+            reader,
             all: (parameters: readonly unknown[]) => statement.all(...bind(parameters)),
             run: (parameters: readonly unknown[]) => statement.run(...bind(parameters)),
             iterate: (parameters: readonly unknown[]) => statement.iterate(...bind(parameters)),
