@@ -24,9 +24,17 @@ export interface StreamHeadsLog {
   flush(): Promise<void>;
   /** All facts of the stream, proven complete up to now. `ledger.stream_too_long`, and whatever keeps a checkpoint from being had. */
   proveStream(stream: string): Promise<StreamProof>;
+  /** What the map says of each of these streams, under one record of it. Errors as `proveStream`. */
+  proveHeads(streams: readonly string[]): Promise<ProvenHeads>;
   /** Makes the map anew from the log and compares it with every root that was logged. */
   check(): Promise<Check>;
   close(): Promise<void>;
+}
+
+export interface ProvenHeads {
+  /** Number of the fact that logged the root of the map. */
+  fact: number;
+  maps: ReadonlyMap<string, StreamProof['map']>;
 }
 
 const STREAM = 'log/heads';
@@ -107,10 +115,8 @@ export function openStreamHeads({
 
   const stop = log.onPublished(schedule);
 
-  async function prove(stream: string): Promise<StreamProof> {
-    const facts = await journal.byStream(stream);
-    if (facts.length > STREAM_FACTS_MAX) throw tooLong(stream, facts.length);
-    const last = facts.at(-1)?.number ?? 0;
+  /** The newest record of the map that covers fact `last`, made now if need be; the map then stands where that record says. */
+  async function coverUntil(last: number, stream: string) {
     await waitForFact(last === 0 ? 1 : last);
     let heads = await newestHeads(db);
     if (!heads || heads.size < last) {
@@ -121,9 +127,26 @@ export function openStreamHeads({
     const checkpoint = await waitForFact(heads.fact);
     await advance(heads.size, undefined);
     if (hashBase64(fold.map.root()) !== heads.root) throw headsDiffer(heads.fact);
+    return { heads, checkpoint };
+  }
+
+  async function proveHeads(streams: readonly string[]): Promise<ProvenHeads> {
+    const lasts = await Promise.all(
+      streams.map(async (stream) => (await journal.byStream(stream)).at(-1)?.number ?? 0),
+    );
+    const { heads } = await coverUntil(Math.max(0, ...lasts), streams.join(', '));
+    const maps = new Map(streams.map((stream) => [stream, presentMapProof(fold.map, stream)]));
+    return { fact: heads.fact, maps };
+  }
+
+  async function prove(stream: string): Promise<StreamProof> {
+    const facts = await journal.byStream(stream);
+    if (facts.length > STREAM_FACTS_MAX) throw tooLong(stream, facts.length);
+    const last = facts.at(-1)?.number ?? 0;
+    const { heads, checkpoint } = await coverUntil(last, stream);
     const disclosed = await journal.disclose(heads.fact);
     if (!disclosed) throw headsDiffer(heads.fact);
-    const included = facts.filter(({ number }) => number <= (heads?.size ?? 0));
+    const included = facts.filter(({ number }) => number <= heads.size);
     return {
       v: 1,
       kind: 'waybill.stream-proof',
@@ -148,6 +171,7 @@ export function openStreamHeads({
   return {
     flush: async () => void (await inTurn(record)),
     proveStream: (stream) => inTurn(() => prove(stream)),
+    proveHeads: (streams) => inTurn(() => proveHeads(streams)),
     check: () => checkHeads(db, log),
     async close() {
       stop();

@@ -23,7 +23,17 @@ export interface LogEntry {
 }
 
 const FILE_BYTES_MAX = 10 * 1024 * 1024;
+const COMMIT_BYTES_MAX = 1024 * 1024;
 const LOG_MAX = 500;
+
+/** The object as it is hashed, without its header. `source.file_too_large` for one that no person wrote. */
+export async function readCommit(place: GitPlace, commit: string): Promise<Buffer | undefined> {
+  if (!isObjectId(commit)) return undefined;
+  const [found] = await statObjects(place, [commit]);
+  if (found?.type !== 'commit') return undefined;
+  if (found.size > COMMIT_BYTES_MAX) throw tooLarge(commit, COMMIT_BYTES_MAX);
+  return (await runGit(place, ['cat-file', 'commit', commit], { maxBytes: COMMIT_BYTES_MAX + 1 })).stdout;
+}
 
 /** Undefined if the commit has no such file. `source.file_too_large` beyond `maxBytes`. */
 export async function readFileAt(

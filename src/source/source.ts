@@ -14,7 +14,16 @@ import { exitOf, type GitPlace, spawnGit, statObjects } from './git.ts';
 import { defaultProtectedPaths } from './path.ts';
 import { allControls, defaultGateLimits, type GateLimits, type SourceControls } from './policy.ts';
 import { createPushes, type GitAnswer } from './push.ts';
-import { type LogEntry, listTree, openBundle, peelToCommit, readFileAt, readLog, type TreeFile } from './reading.ts';
+import {
+  type LogEntry,
+  listTree,
+  openBundle,
+  peelToCommit,
+  readFileAt,
+  readCommit,
+  readLog,
+  type TreeFile,
+} from './reading.ts';
 import * as store from './store.ts';
 
 export type GitService = 'git-upload-pack' | 'git-receive-pack';
@@ -77,6 +86,9 @@ export interface Source {
     start: string,
     limit: number,
   ): Promise<(LogEntry & { signer: string | null; key: string | null })[]>;
+
+  /** The bytes of a commit, whose hash is its id; undefined if the repository has no such commit. */
+  commitObject(repository: string, commit: string): Promise<Buffer | undefined>;
 
   /** Smart HTTP: the advertisement and the two services. */
   advertise(caller: Caller, name: string, service: GitService, protocol?: string): Promise<GitAnswer>;
@@ -324,6 +336,7 @@ export async function createSource(options: SourceOptions): Promise<Source> {
     },
     readFile: (repository, commit, path, maxBytes) => readFileAt(placeOf(repository), commit, path, maxBytes),
     listFiles: (repository, commit) => listTree(placeOf(repository), commit),
+    commitObject: (repository, commit) => readCommit(placeOf(repository), commit),
     async log(repository, start, limit) {
       const entries = await readLog(placeOf(repository), start, limit);
       const records = await store.findCommits(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defineEndpoint, DigestText } from '#base';
+import { Capsule } from './capsule.ts';
 import { hopKinds } from './hop.ts';
 
 const Time = z.iso.datetime();
@@ -56,6 +57,13 @@ export const TraceView = z.object({
   hops: z.array(HopView),
 });
 
+/** One of digest, name and path; path together with the digest the file has now says whether it drifted. */
+const Query = z.object({
+  digest: DigestText.optional(),
+  name: z.string().max(500).optional(),
+  path: z.string().max(4096).optional(),
+});
+
 export const showTrace = defineEndpoint({
   name: 'trace.show',
   method: 'GET',
@@ -63,11 +71,17 @@ export const showTrace = defineEndpoint({
   summary: 'Walk an artifact back to the signed commit, verifying every hop.',
   auth: 'required',
   permission: 'artifact:read',
-  /** One of digest, name and path; path together with the digest the file has now says whether it drifted. */
-  query: z.object({
-    digest: DigestText.optional(),
-    name: z.string().max(500).optional(),
-    path: z.string().max(4096).optional(),
-  }),
+  query: Query,
   response: TraceView,
+});
+
+export const showCapsule = defineEndpoint({
+  name: 'trace.capsule',
+  method: 'GET',
+  path: '/api/v1/trace/capsule',
+  summary: 'Pack all that the chain of an artifact rests on into one file that verifies offline.',
+  auth: 'required',
+  permission: 'artifact:read',
+  query: Query,
+  response: Capsule,
 });
