@@ -55,6 +55,7 @@ export {
 } from './predicate.ts';
 export { digestBytes, type DigestAlgorithm } from './prehash.ts';
 export { clientTrust, type SigningConfigJson, signingConfig } from './signing-config.ts';
+export { digestOfFile, type Output, runVerifier } from './standalone.ts';
 export { parseStatement, Statement, STATEMENT_TYPE, type Subject, subjectDigests } from './statement.ts';
 export { type LoggedEntry, type Submission, type SubmittedContent } from './submit.ts';
 export {

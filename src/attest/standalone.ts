@@ -1,13 +1,12 @@
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createDigester, type Digest, isDigest, Problem } from '#base';
 import { type BundleVerdict, verifyBundle } from './verify.ts';
 
 /**
- * The verifier alone, for a machine without Waybill: `node waybill-verify.mjs FILE|sha256:… --bundle … --trusted-root … …`.
- * scripts/build-verifier.ts makes one file of this one and what it imports. It opens the files it is given, and nothing else: no
+ * What the verifier alone does with a bundle: `node waybill-verify.mjs FILE|sha256:… --bundle … --trusted-root … …`.
+ * scripts/build-verifier.ts makes one file of it, together with the verifier of capsules (src/trace/standalone.ts). It opens the files it is given, and nothing else: no
  * network, no configuration, no environment.
  */
 
@@ -127,7 +126,7 @@ async function verifySubject({ subject, predicateType, ...options }: Options): P
   };
 }
 
-async function digestOfFile(file: string): Promise<Digest> {
+export async function digestOfFile(file: string): Promise<Digest> {
   const digester = createDigester();
   for await (const chunk of createReadStream(file)) digester.update(chunk as Buffer);
   return digester.digest();
@@ -152,13 +151,4 @@ function describe({ subject, digest, ok, checks, signer, statement, signedAt }: 
   ];
   const end = ok ? `${subject} is verified.` : `${subject} is NOT verified.`;
   return [...lines, '', ...claims, '', end, ''].map(plain).join('\n');
-}
-
-/** Run by itself, not imported by a test. */
-const [, script] = process.argv;
-if (script !== undefined && import.meta.url === pathToFileURL(script).href) {
-  process.exitCode = await runVerifier(process.argv.slice(2), {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
-  });
 }

@@ -43,6 +43,43 @@ export const evidenceCommands: readonly Command[] = [
     load: async () => (await import('./trace.ts')).traceArtifact,
   },
   {
+    noun: 'trace',
+    verb: 'export',
+    summary: 'Pack the chain of an artifact into one file that verifies offline.',
+    description:
+      'The file holds every fact with its proof, every bundle, the policies and the commit. Payloads you may not see are left out and named; then it does not verify. Exported by somebody with audit:read, it is whole.',
+    args: [{ name: 'target', summary: 'A running file, a digest, or name@version.' }],
+    flags: [{ name: 'out', value: 'FILE', summary: 'Where to write it; stdout unless said.' }],
+    examples: [
+      { does: 'For an auditor', line: 'waybill trace export acme/hello/program@1-6789b258 --out program.capsule.json' },
+    ],
+    load: async () => (await import('./capsule.ts')).exportTrace,
+  },
+  {
+    noun: 'trace',
+    verb: 'verify',
+    summary: 'Verify an exported chain offline, against the keys you pinned.',
+    description:
+      'Needs no server and no network. What is missing is not checked, and what is not checked is a no: exit status 3. The single file waybill-verify.mjs does the same without Waybill.',
+    args: [{ name: 'file', summary: 'What `waybill trace export` wrote.' }],
+    flags: [
+      { name: 'trusted-root', value: 'FILE', summary: 'trusted_root.json, from a place you trust.' },
+      { name: 'vkey', value: 'VKEY', summary: 'The key of the ledger, as you pinned it.' },
+      { name: 'policy', value: 'FILE', summary: 'Instead of --vkey: a policy that also demands witnesses.' },
+      { name: 'artifact', value: 'FILE', summary: 'The artifact that it must be about.' },
+      { name: 'digest', value: 'DIGEST', summary: 'Instead of --artifact: the digest you found it to have.' },
+      { name: 'unpinned', summary: 'Believe the keys in the file where you gave none. The verdict says so.' },
+    ],
+    offline: true,
+    examples: [
+      {
+        does: 'On a machine that has nothing else',
+        line: 'waybill trace verify program.capsule.json --trusted-root trusted_root.json --vkey events.waybill.example+1f2e3d4c+AbCd… --artifact ./program',
+      },
+    ],
+    load: async () => (await import('./capsule.ts')).checkCapsule,
+  },
+  {
     noun: 'verify',
     summary: 'Verify a file offline, against a bundle, a trusted root and an expected signer.',
     description:

@@ -50,7 +50,7 @@ interface Query {
 }
 
 /** A file here is hashed here: its digest of now is what the chain has to lead back from. */
-async function queryOf(target: string): Promise<Query> {
+export async function queryOf(target: string): Promise<Query> {
   if (isDigest(target)) return { digest: target };
   const path = resolve(target);
   const file = await stat(path).catch(() => undefined);
@@ -63,7 +63,7 @@ async function queryOf(target: string): Promise<Query> {
   );
 }
 
-async function digestFile(path: string): Promise<Digest> {
+export async function digestFile(path: string): Promise<Digest> {
   const digester = createDigester();
   for await (const chunk of createReadStream(path)) digester.update(chunk as Buffer);
   return digester.digest();

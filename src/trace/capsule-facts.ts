@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Check, type Digest, failed, notChecked, passed, Problem } from '#base';
-import type { Fact } from '#journal';
+import type { Fact, Origin } from '#journal';
 import {
   hashFromBase64,
   type Leaf,
@@ -23,7 +23,7 @@ export interface ReadFact {
 }
 
 const Private = z.strictObject({
-  origin: z.object({ kind: z.enum(['http', 'cli', 'worker', 'system']) }),
+  origin: z.object({ kind: z.string().max(20) }),
   payload: z.unknown(),
 });
 
@@ -73,7 +73,7 @@ function factOf(leaf: Leaf, opened: z.output<typeof Private> | null): Fact {
     version: Number(leaf.k.slice(at + 1)),
     at: leaf.t,
     // Where it came from is part of what was committed to; nobody who judges a chain asks for it.
-    actor: { principal: leaf.a, origin: { kind: opened?.origin.kind ?? 'system' } },
+    actor: { principal: leaf.a, origin: { kind: (opened?.origin.kind ?? 'system') as Origin['kind'] } },
     subject: leaf.o as Digest | null,
     payload: opened ? opened.payload : null,
   };
