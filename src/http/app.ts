@@ -14,6 +14,10 @@ declare module 'fastify' {
     caller: Caller;
     origin: Origin;
   }
+  interface FastifyContextConfig {
+    /** The body is a stream of any length, so that it may take any time. */
+    streams?: boolean;
+  }
   interface FastifyInstance {
     /** Every endpoint bound so far; the OpenAPI document is made of them. */
     endpoints: Endpoint[];
@@ -37,11 +41,14 @@ export interface AppOptions {
   clock: Clock;
   /** A drill switches it off to show what it is for: then older TLS is spoken too. */
   controls?: { tls13: boolean };
+  /** Within which a body that is not a stream has to arrive. */
+  bodyMs?: number;
   logLevel: 'silent' | 'error' | 'warn' | 'info' | 'debug';
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 20_000;
+const BODY_MS = 60_000;
 const HEADER_BYTES_MAX = 16 * 1024;
 const CONNECTIONS_MAX = 2_000;
 /** How long requests under way may take to end when the server is asked to stop. */
@@ -56,7 +63,7 @@ export function createApp(options: AppOptions): App {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: REQUEST_TIMEOUT_MS,
     },
-    // Bodies that stream set no limit on time but on size; slow headers are cut off above.
+    // Bodies that stream set no limit on time but on size; slow headers are cut off above, slow other bodies below.
     requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     bodyLimit: limits.jsonBodyBytes,
@@ -71,12 +78,23 @@ export function createApp(options: AppOptions): App {
   app.server.maxConnections = CONNECTIONS_MAX;
   app.decorate('endpoints', []);
   stopGracefully(app);
+  hurryBodies(app, options.bodyMs ?? BODY_MS);
   guardNetwork(app, options.networks);
   identifyCallers(app, options);
   addHeaders(app);
   app.setErrorHandler((error, request, reply) => sendProblem(reply, toProblem(error, request)));
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, notFound()));
   return app;
+}
+
+/** A body that is parsed is small: whoever trickles it to hold a connection is cut off. */
+function hurryBodies(app: App, ms: number): void {
+  app.addHook('onRequest', async ({ raw, routeOptions }) => {
+    if (routeOptions.config.streams === true || raw.complete) return;
+    const timer = setTimeout(() => raw.destroy(), ms).unref();
+    raw.once('end', () => clearTimeout(timer));
+    raw.once('close', () => clearTimeout(timer));
+  });
 }
 
 /** Requests under way are finished, streams that would never end are ended, and what takes too long is cut off. */

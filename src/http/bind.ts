@@ -36,6 +36,7 @@ export function bindEndpoint<P extends z.ZodType, Q extends z.ZodType, B extends
     scope.route({
       method: endpoint.method,
       url: endpoint.path,
+      config: { streams: endpoint.stream === 'request' },
       // Before the body is read: a stranger makes the server hold nothing.
       async onRequest(request) {
         if (endpoint.auth !== 'public' && request.caller.kind === 'anonymous') throw unauthenticated();

@@ -16,7 +16,7 @@ export function registerFileRoutes(app: App, { artifacts }: FileRoutes): void {
     // Bodies are bytes of any type; they flow to the store and are never parsed.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
-    scope.put(ADDRESS, (request, reply) => upload(artifacts, request, reply));
+    scope.put(ADDRESS, { config: { streams: true } }, (request, reply) => upload(artifacts, request, reply));
     scope.get(ADDRESS, { exposeHeadRoute: false }, (request, reply) => download(artifacts, request, reply));
     scope.head(ADDRESS, (request, reply) => describe(artifacts, request, reply));
     scope.delete(ADDRESS, (request) => refuseDelete(artifacts, request));

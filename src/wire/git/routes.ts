@@ -17,6 +17,8 @@ const FETCH_REQUEST_BYTES_MAX = 64 * 1024 * 1024;
 /** Of a push, unpacked from gzip; git itself limits the pack. */
 const PUSH_REQUEST_BYTES_MAX = 4 * 1024 ** 3;
 
+const streams = { config: { streams: true } };
+
 /** `/<project>/<repository>.git/{info/refs,git-upload-pack,git-receive-pack}`. */
 export function registerGitRoutes(app: App, { source }: GitRoutes): void {
   app.register(async (scope) => {
@@ -27,8 +29,10 @@ export function registerGitRoutes(app: App, { source }: GitRoutes): void {
     scope.get('/:project/:repository/info/refs', { exposeHeadRoute: false }, (request, reply) =>
       advertise(source, request, reply),
     );
-    scope.post('/:project/:repository/git-upload-pack', (request, reply) => fetchPack(source, request, reply));
-    scope.post('/:project/:repository/git-receive-pack', (request, reply) => receivePack(source, request, reply));
+    scope.post('/:project/:repository/git-upload-pack', streams, (request, reply) => fetchPack(source, request, reply));
+    scope.post('/:project/:repository/git-receive-pack', streams, (request, reply) =>
+      receivePack(source, request, reply),
+    );
   });
 }
 
