@@ -5,9 +5,10 @@ import { artifactModule, type Artifacts, createArtifacts, startPublisher } from 
 import { type Attest, attestModule, createAttest, type IdentityExtensions } from '#attest';
 import { buildModule, jobFinished, jobStarted, provenanceSigned, runFinished, runQueued } from '#build';
 import { type Clock, type Digest, digestOf, hexOf, newId, systemClock } from '#base';
+import { createWitnessExchange } from '#client';
 import { type Caller, createIdentity, type Identity, identityModule, type Role } from '#identity';
 import { createJournal, type FactDefinition, type Journal, type ModuleDefinition, systemActor } from '#journal';
-import { createLedger, type Ledger } from '#ledger';
+import { createLedger, type Ledger, ledgerModule } from '#ledger';
 import { predicateTypes } from '#policy';
 import { type Db, type Objects, openDatabase, openObjects } from '#storage';
 import { openVault, type Vault, vaultModule } from '#vault';
@@ -60,6 +61,8 @@ export interface Built {
 
 export interface HouseOptions {
   modules?: readonly ModuleDefinition[];
+  /** Stream heads, as a server keeps them. */
+  assurance?: true;
   controls?: { policy?: boolean; verifyProvenance?: boolean };
 }
 
@@ -78,6 +81,7 @@ export async function withHouse(work: (house: House) => Promise<void>, options: 
     buildModule,
     artifactModule,
     releaseModule,
+    ...(options.assurance ? [ledgerModule] : []),
     ...(options.modules ?? []),
   ];
   const journal = await createJournal({ db, clock, modules });
@@ -91,6 +95,7 @@ export async function withHouse(work: (house: House) => Promise<void>, options: 
     clock: systemClock,
     name,
     minIntervalMs: 1,
+    ...(options.assurance ? { assurance: { db, objects, exchange: createWitnessExchange() } } : {}),
   });
   const attest = await createAttest({
     journal,
