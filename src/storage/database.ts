@@ -50,8 +50,12 @@ export async function openDatabase({ path }: { path: string }): Promise<Db> {
 
   async function drain(): Promise<void> {
     while (queue.length > 0) {
-      // A commit holds up the whole process until the disk has it. So first everybody who is ready gets to the queue: they share it.
-      await turnOfTheLoop();
+      // A commit holds up the whole process until the disk has it. So it waits, turn by turn, while others join who will share it.
+      let before: number;
+      do {
+        before = queue.length;
+        await turnOfTheLoop();
+      } while (queue.length > before && queue.length < BATCH_MAX);
       await commitBatch(writer, queue.splice(0, BATCH_MAX));
     }
     running = undefined;

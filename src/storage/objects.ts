@@ -143,8 +143,11 @@ export async function openObjects({
       return {
         digest,
         size,
-        stream: (range) =>
-          createReadStream('', { fd: file, start: range?.start ?? 0, ...(range ? { end: range.end } : {}) }),
+        stream(range) {
+          // Ends where the verified bytes end: nothing is read to learn that there is no more.
+          const end = range?.end ?? size - 1;
+          return createReadStream('', { fd: file, start: range?.start ?? 0, ...(end < 0 ? {} : { end }) });
+        },
         close: () => file.close(),
       };
     },
