@@ -8,8 +8,16 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { digestOf } from '#base';
-import { type Capsule, type CapsuleTrust, type CapsuleVerdict, policyOfKey, verifyCapsule } from '#trace';
+import {
+  type Capsule,
+  type CapsuleTrust,
+  type CapsuleVerdict,
+  policyOfKey,
+  traceContract,
+  verifyCapsule,
+} from '#trace';
 import { type Chain, PATH, withChain } from './support/chain.ts';
+import { startTestServer } from './support/server.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -138,7 +146,7 @@ function alter(value: unknown): unknown {
   if (value === null) return 'permission';
   if (typeof value === 'number') return value + 1;
   if (typeof value === 'boolean') return !value;
-  const text = String(value);
+  const text = value as string;
   const at = Math.floor(text.length / 2);
   return `${text.slice(0, at)}${text[at] === 'A' ? 'B' : 'A'}${text.slice(at + 1)}`;
 }
@@ -203,6 +211,18 @@ test('payloads that whoever asks may not see are left out, named, and missed by 
     const stranger = await house.person('eve');
     await assert.rejects(traces.capsule(stranger, { digest: built.digest }), { code: 'trace.not_found' });
   });
+});
+
+test('the server packs nothing for strangers, and nothing that it never saw', async () => {
+  const server = await startTestServer();
+  try {
+    const query = { digest: digestOf('never seen') };
+    await assert.rejects(server.anonymous.call(traceContract.showCapsule, { query }), { kind: 'unauthenticated' });
+    await assert.rejects(server.owner.call(traceContract.showCapsule, { query }), { code: 'trace.not_found' });
+    await assert.rejects(server.owner.call(traceContract.showCapsule, { query: {} }), { code: 'trace.nothing_asked' });
+  } finally {
+    await server.stop();
+  }
 });
 
 const hasBundler = (() => {

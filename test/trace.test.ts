@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { sql } from 'kysely';
 import { type Digest, digestOf, newId, Problem } from '#base';
 import { type Hop, type Trace, traceChain, type TraceQuery } from '#trace';
-import { type Chain, makeCommit, PATH, promoteAll, withChain } from './support/chain.ts';
+import { type Chain, PATH, withChain } from './support/chain.ts';
 import { PUBLIC_URL } from './support/house.ts';
 
 const codeIs = (code: string) => (error: unknown) => Problem.is(error) && error.code === code;

@@ -105,7 +105,7 @@ export async function withChain(work: (chain: Chain) => Promise<void>, options: 
   );
 }
 
-export function makeCommit(dir: string): string {
+function makeCommit(dir: string): string {
   const git = (...args: string[]) =>
     execFileSync('git', args, { encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: '/nonexistent' } }).trim();
   git('init', '--quiet', '--bare', '--initial-branch=main', dir);
@@ -114,7 +114,7 @@ export function makeCommit(dir: string): string {
   return git('-C', dir, ...who, 'commit-tree', tree, '-m', 'first');
 }
 
-export async function promoteAll(house: House, built: Built, dev: Caller): Promise<void> {
+async function promoteAll(house: House, built: Built, dev: Caller): Promise<void> {
   const approver = await house.person('bob', 'release-approver');
   for (const to of ['dev', 'staging', 'production']) {
     const { id } = await house.releases.requestPromotion(dev, { project: 'acme', artifact: built.digest, to });
