@@ -6,7 +6,7 @@ import * as ledgerModule from '#ledger';
 export function bindLedger(app: App, { identity, ledger }: { identity: Identity; ledger: ledgerModule.Ledger }): void {
   // A checkpoint and its growth say nothing of any project: every member remembers them and would notice a rewritten log.
   bindEndpoint(app, ledgerModule.showLedger, async ({ caller }) => {
-    await identity.requireAnywhere(caller, 'ledger:read');
+    await identity.requireAnywhere(caller, 'ledger:watch');
     return ledgerModule.presentLedger(ledger);
   });
   bindEndpoint(app, ledgerModule.showFactProof, async ({ caller, params }) => {
@@ -14,7 +14,7 @@ export function bindLedger(app: App, { identity, ledger }: { identity: Identity;
     return await ledgerModule.presentFactProof(ledger, params.number);
   });
   bindEndpoint(app, ledgerModule.showConsistency, async ({ caller, query }) => {
-    await identity.requireAnywhere(caller, 'ledger:read');
+    await identity.requireAnywhere(caller, 'ledger:watch');
     return ledgerModule.presentConsistency(await ledger.events.consistencyProof(query.old, query.size));
   });
   bindEndpoint(app, ledgerModule.verifyLedgerNow, async ({ caller }) => {

@@ -193,6 +193,16 @@ test('what belongs to no project is open to members of any, and to nobody else',
   });
 });
 
+test('a runner may watch the ledger grow and read nothing of it', async () => {
+  await withIdentity(async (identity, _time, owner) => {
+    const { token } = await identity.createMachine(owner, { name: 'runner-1', grants: [{ role: 'runner' }] });
+    const runner = await identity.authenticate(token, origin);
+    assert.ok(runner);
+    await identity.requireAnywhere(runner, 'ledger:watch');
+    assert.equal((await identity.decide(runner, 'ledger:read')).allowed, false);
+  });
+});
+
 test('nobody who can sign in may publish to a release repository, and with the engine off anybody could', async () => {
   for (const role of roleNames) assert.equal((roles[role] as readonly string[]).includes('artifact:publish'), false);
   await withIdentity(async (identity, _time, owner) => {

@@ -21,6 +21,7 @@ export const permissions = [
   'deploy:request',
   'deploy:report',
   'ledger:read',
+  'ledger:watch',
   'audit:read',
   'audit:erase',
   'runner:claim',
@@ -28,7 +29,15 @@ export const permissions = [
 
 export type Permission = (typeof permissions)[number];
 
-const read = ['project:read', 'source:read', 'build:read', 'artifact:read', 'deploy:read', 'ledger:read'] as const;
+const read = [
+  'project:read',
+  'source:read',
+  'build:read',
+  'artifact:read',
+  'deploy:read',
+  'ledger:read',
+  'ledger:watch',
+] as const;
 
 /**
  * The built-in roles. None holds `artifact:publish`: release repositories are written by the control plane alone, and the
@@ -61,8 +70,9 @@ export const roles = {
   developer: [...read, 'source:push', 'build:run', 'artifact:upload-playground', 'release:request'],
   'release-approver': [...read, 'release:approve'],
   reader: [...read],
-  runner: ['runner:claim', 'ledger:read'],
-  agent: ['deploy:report', 'artifact:read', 'deploy:read', 'ledger:read'],
+  /** `ledger:watch`: the newest checkpoint and how the log grew, so that a rewritten log is noticed; no fact of anybody. */
+  runner: ['runner:claim', 'ledger:watch'],
+  agent: ['deploy:report', 'artifact:read', 'deploy:read', 'ledger:watch'],
 } as const satisfies Record<string, readonly Permission[]>;
 
 export type Role = keyof typeof roles;

@@ -71,7 +71,7 @@ export const showLedger = defineEndpoint({
   path: '/api/v1/ledger',
   summary: 'Show the newest checkpoint of the log of events, and the key that signs it.',
   auth: 'required',
-  permission: 'ledger:read',
+  permission: 'ledger:watch',
   response: LedgerStatus,
 });
 
@@ -92,7 +92,7 @@ export const showConsistency = defineEndpoint({
   path: '/api/v1/ledger/proof',
   summary: 'Prove that the log at one size only added to the log at an older size.',
   auth: 'required',
-  permission: 'ledger:read',
+  permission: 'ledger:watch',
   query: z.object({ old: Size, size: Size.optional() }),
   response: Consistency,
 });
