@@ -58,19 +58,28 @@ export async function collectFiles(workspace: string, patterns: readonly string[
         throw unusable(path, file.code === 'ELOOP' ? 'it is a symbolic link' : `it cannot be read (${file.code})`);
       return;
     }
+    let kept = false;
+    try {
+      kept = await take(file, path, isWanted, depth);
+    } finally {
+      if (!kept) await file.close();
+    }
+  }
+
+  /** True: the open file is part of the artifact now. */
+  async function take(file: FileHandle, path: string, isWanted: boolean, depth: number): Promise<boolean> {
     const stat = await file.stat();
     if (stat.isDirectory()) {
       await walk(file, path, depth + 1);
-      await file.close();
-    } else if (isWanted && stat.isFile()) {
-      if (stat.size > FILE_BYTES_MAX) throw unusable(path, 'it is too large');
-      if (stat.nlink !== 1) throw unusable(path, 'it has a second name (hard link)');
-      if (collected.length >= FILES_MAX) throw unusable(path, `more than ${FILES_MAX} files`);
-      collected.push(await collectedFile(file, path, stat.size));
-    } else {
-      await file.close();
-      if (isWanted) throw unusable(path, 'it is not a regular file');
+      return false;
     }
+    if (!isWanted) return false;
+    if (!stat.isFile()) throw unusable(path, 'it is not a regular file');
+    if (stat.size > FILE_BYTES_MAX) throw unusable(path, 'it is too large');
+    if (stat.nlink !== 1) throw unusable(path, 'it has a second name (hard link)');
+    if (collected.length >= FILES_MAX) throw unusable(path, `more than ${FILES_MAX} files`);
+    collected.push(await collectedFile(file, path, stat.size));
+    return true;
   }
 
   const root = await open(workspace, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
