@@ -19,6 +19,6 @@ export { faultPoint } from './fault.ts';
 export { idFrom, newId } from './id.ts';
 export { canonicalJson, parseJson } from './json.ts';
 export { limits } from './limits.ts';
-export { DigestText, PageQuery, RepositoryName, Slug } from './name.ts';
+export { CheckView, DigestText, PageQuery, RepositoryName, Slug } from './name.ts';
 export { parseWith, Problem, type ProblemFields, type ProblemKind } from './problem.ts';
 export { type Check, failed, firstRefusal, notChecked, passed, type Verdict, verdictOf } from './verdict.ts';

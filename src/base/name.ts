@@ -22,3 +22,14 @@ export const PageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
   after: z.string().max(200).optional(),
 });
+
+/** A `Check` as every endpoint shows it. */
+export const CheckView = z.object({
+  name: z.string(),
+  status: z.enum(['passed', 'failed', 'not_checked']),
+  code: z.string().optional(),
+  expected: z.string().optional(),
+  found: z.string().optional(),
+  detail: z.string().optional(),
+  fix: z.string().optional(),
+});

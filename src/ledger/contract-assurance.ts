@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineEndpoint, DigestText } from '#base';
+import { CheckView, defineEndpoint, DigestText } from '#base';
 import type { Assurance } from './assurance.ts';
 import { FailPolicy, forkKinds, WitnessUrl } from './facts.ts';
 import { FactFile } from './factfile.ts';
@@ -142,16 +142,6 @@ export const exportFactNow = defineEndpoint({
   response: FactFile,
 });
 
-const CheckResult = z.object({
-  name: z.string(),
-  status: z.enum(['passed', 'failed', 'not_checked']),
-  code: z.string().optional(),
-  expected: z.string().optional(),
-  found: z.string().optional(),
-  detail: z.string().optional(),
-  fix: z.string().optional(),
-});
-
 export const checkEverything = defineEndpoint({
   name: 'ledger.fsck',
   method: 'POST',
@@ -159,7 +149,7 @@ export const checkEverything = defineEndpoint({
   summary: 'Hash every byte again (logs, objects, sealed keys) and rebuild every table from the facts.',
   auth: 'required',
   permission: 'audit:read',
-  response: z.object({ ok: z.boolean(), checks: z.array(CheckResult) }),
+  response: z.object({ ok: z.boolean(), checks: z.array(CheckView) }),
 });
 
 const ErasureView = z.object({

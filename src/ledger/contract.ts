@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineEndpoint } from '#base';
+import { CheckView, defineEndpoint } from '#base';
 import type { Check, Verdict } from '#base';
 import { FailPolicy } from './facts.ts';
 import { hashBase64 } from './hash.ts';
@@ -54,16 +54,7 @@ const Consistency = z.object({
   hashes: z.array(Base64Hash),
 });
 
-const CheckResult = z.object({
-  name: z.string(),
-  status: z.enum(['passed', 'failed', 'not_checked']),
-  code: z.string().optional(),
-  expected: z.string().optional(),
-  found: z.string().optional(),
-  detail: z.string().optional(),
-  fix: z.string().optional(),
-});
-const VerdictResult = z.object({ ok: z.boolean(), checks: z.array(CheckResult) });
+const VerdictResult = z.object({ ok: z.boolean(), checks: z.array(CheckView) });
 
 export const showLedger = defineEndpoint({
   name: 'ledger.show',

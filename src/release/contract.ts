@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineEndpoint, DigestText, PageQuery, Slug } from '#base';
+import { CheckView, defineEndpoint, DigestText, PageQuery, Slug } from '#base';
 import { PolicyDocument } from '#policy';
 
 const Time = z.iso.datetime();
@@ -14,16 +14,6 @@ export const EnvironmentView = z.object({
   policyDigest: DigestText,
   policyVersion: z.int(),
   createdAt: Time,
-});
-
-const CheckView = z.object({
-  name: z.string(),
-  status: z.enum(['passed', 'failed', 'not_checked']),
-  code: z.string().optional(),
-  expected: z.string().optional(),
-  found: z.string().optional(),
-  detail: z.string().optional(),
-  fix: z.string().optional(),
 });
 
 export const PromotionView = z.object({

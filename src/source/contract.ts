@@ -1,22 +1,12 @@
 /** The endpoints of the source module, as data. */
 import { z } from 'zod';
-import { defineEndpoint, PageQuery, Slug } from '#base';
+import { CheckView, defineEndpoint, PageQuery, Slug } from '#base';
 import { ProtectedPathList, PushCertificates } from './facts.ts';
 
 const Time = z.iso.datetime();
 const Id = z.string().max(60);
 const inProject = z.object({ project: Slug });
 const inRepository = z.object({ project: Slug, repository: Slug });
-
-export const CheckView = z.object({
-  name: z.string(),
-  status: z.enum(['passed', 'failed', 'not_checked']),
-  code: z.string().optional(),
-  expected: z.string().optional(),
-  found: z.string().optional(),
-  detail: z.string().optional(),
-  fix: z.string().optional(),
-});
 
 export const RepositoryView = z.object({
   id: Id,

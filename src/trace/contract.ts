@@ -1,19 +1,9 @@
 import { z } from 'zod';
-import { defineEndpoint, DigestText } from '#base';
+import { CheckView, defineEndpoint, DigestText } from '#base';
 import { Capsule } from './capsule.ts';
 import { hopKinds } from './hop.ts';
 
 const Time = z.iso.datetime();
-
-const CheckView = z.object({
-  name: z.string(),
-  status: z.enum(['passed', 'failed', 'not_checked']),
-  code: z.string().optional(),
-  expected: z.string().optional(),
-  found: z.string().optional(),
-  detail: z.string().optional(),
-  fix: z.string().optional(),
-});
 
 export const HopView = z.object({
   kind: z.enum(hopKinds),
